@@ -1,0 +1,1 @@
+"""Backbone, schedule, noise, guidance and attention control of diffusion models."""

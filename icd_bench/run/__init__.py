@@ -1,0 +1,1 @@
+"""Plan, cells, store and engines: from arguments to a finished run folder."""

@@ -1,0 +1,1 @@
+"""Training of autoencoders, denoisers, guidance distillation and iCD."""
