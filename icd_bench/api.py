@@ -120,7 +120,9 @@ class Setting(BaseModel):
     def stage_of(cls, name: str) -> Stage:
         """Return the stage that the field ``name`` belongs to."""
         extra = cls.model_fields[name].json_schema_extra
-        return "inversion" if isinstance(extra, dict) and extra.get("stage") == "inversion" else "edit"
+        return (
+            "inversion" if isinstance(extra, dict) and extra.get("stage") == "inversion" else "edit"
+        )
 
     def inversion_fields(self) -> dict[str, Any]:
         """Return the JSON values of the fields that the inversion depends on."""
@@ -130,12 +132,18 @@ class Setting(BaseModel):
 
 def inversion_field(default: Any, description: str, **limits: Any) -> Any:
     """Declare a setting's field that the inversion depends on (limits as in pydantic's Field)."""
-    return Field(default, description=description, json_schema_extra={"stage": "inversion"}, **limits)
+    return Field(
+        default, description=description, json_schema_extra={"stage": "inversion"}, **limits
+    )
 
 
 def edit_field(default: Any, description: str, **limits: Any) -> Any:
     """Declare a setting's field that only the edit depends on (limits as in pydantic's Field)."""
     return Field(default, description=description, json_schema_extra={"stage": "edit"}, **limits)
+
+
+AnySetting = Setting
+"""The base class under a name that :class:`Method`, whose attribute is ``Setting``, can still use."""
 
 
 # ----------------------------------------------------------------------------- methods
@@ -210,13 +218,13 @@ class Method(Protocol):
     """An editing method. Stateless: everything that matters is in its arguments."""
 
     info: ClassVar[MethodInfo]
-    Setting: ClassVar[type[Setting]]
+    Setting: ClassVar[type[AnySetting]]
 
-    def invert(self, backbone: Backbone, batch: Batch, setting: Setting) -> Inversion:
+    def invert(self, backbone: Backbone, batch: Batch, setting: AnySetting) -> Inversion:
         """Invert B samples; uses only the inversion fields of ``setting``."""
 
     def edit(
-        self, backbone: Backbone, batch: Batch, inversion: Inversion, settings: Sequence[Setting]
+        self, backbone: Backbone, batch: Batch, inversion: Inversion, settings: Sequence[AnySetting]
     ) -> Edits:
         """Edit B samples with K settings that share their inversion fields."""
 
