@@ -143,7 +143,7 @@ def edit_field(default: Any, description: str, **limits: Any) -> Any:
 
 
 AnySetting = Setting
-"""The base class under a name that :class:`Method`, whose attribute is ``Setting``, can still use."""
+"""The base class, under a name that :class:`Method` (whose attribute is ``Setting``) can use."""
 
 
 # ----------------------------------------------------------------------------- methods
