@@ -1,0 +1,101 @@
+"""Metrics that compare the edited picture with another one, all of it or the part to be kept."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from icd_bench.api import MetricInfo, Scored
+
+from .signature import sign
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+class Comparison(ABC):
+    """The edited picture against the source or the true edit.
+
+    A subclass states what it compares (``against``, ``region``) and measures it. On the
+    *background*, the pixels outside the edit mask, every score is normalised by area: only kept
+    pixels count, and how many there are does not matter. Where the benchmark has no mask or no
+    true edit for a sample, or the mask leaves nothing, the score is NaN.
+    """
+
+    info: ClassVar[MetricInfo]
+    family: ClassVar[str]
+    """Name of the measure without the variant, for the signature."""
+    version: ClassVar[int] = 1
+    against: ClassVar[Literal["source", "target"]] = "source"
+    region: ClassVar[Literal["whole", "background"]] = "whole"
+    mask_rule: ClassVar[str] = "area"
+    """How background scores leave the edited pixels out, for the signature."""
+
+    device: str = "cpu"
+
+    def load(self, device: str = "cpu") -> None:
+        """Compute on ``device`` from now on."""
+        self.device = device
+
+    def signature(self) -> str:
+        """Return how the number is made."""
+        return sign(
+            self.family,
+            self.version,
+            **self.rules(),
+            against=self.against,
+            size="native",
+            range="0-1",
+            mask=self.mask_rule if self.region == "background" else "none",
+        )
+
+    def rules(self) -> dict[str, str]:
+        """Return what else belongs in the signature."""
+        return {}
+
+    def score(self, batch: Scored) -> NDArray[np.float64]:
+        """Return (N,) values; NaN where the metric does not apply to a sample."""
+        values = np.full(len(batch.samples), np.nan)
+        reference = batch.source if self.against == "source" else batch.target
+        rows = self._rows(batch)
+        if reference is None or not rows:
+            return values
+        keep = None
+        if self.region == "background" and batch.mask is not None:
+            keep = 1 - batch.mask[rows].to(self.device)
+        keys = [f"{self.against}:{batch.samples[row].digest}" for row in rows]
+        edited, reference = batch.edited[rows].to(self.device), reference[rows].to(self.device)
+        values[rows] = self.measure(edited, reference, keep, keys).double().cpu().numpy()
+        return values
+
+    @abstractmethod
+    def measure(
+        self, edited: Tensor, reference: Tensor, keep: Tensor | None, keys: Sequence[str]
+    ) -> Tensor:
+        """Compare N pairs.
+
+        Args:
+            edited: (N, 3, H, W) in [0, 1].
+            reference: (N, 3, H, W) in [0, 1].
+            keep: (N, 1, H, W) in {0, 1}, one where pixels count; None means everywhere.
+            keys: N names of the reference pictures; equal names mean equal pictures.
+
+        Returns:
+            (N,) values; NaN where ``keep`` is zero everywhere.
+        """
+
+    def _rows(self, batch: Scored) -> list[int]:
+        """Return the rows whose samples have what the metric needs."""
+        needs_mask, needs_target = self.region == "background", self.against == "target"
+        if needs_mask and batch.mask is None:
+            return []
+        return [
+            row
+            for row, sample in enumerate(batch.samples)
+            if not (needs_mask and sample.read_mask is None)
+            and not (needs_target and sample.read_target is None)
+        ]
