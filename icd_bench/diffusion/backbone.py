@@ -1,0 +1,243 @@
+"""One pipeline as the methods see it: pictures, prompts, networks, and a count of what they cost.
+
+A method never meets a device, a dtype, a batch limit or a counter: it encodes, predicts, jumps
+and decodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from icd_bench.api import Stage
+from icd_bench.diffusion.attention import AttentionControl, AttentionSizes, Row
+from icd_bench.diffusion.attention.processors import attention_layers
+from icd_bench.diffusion.cost import Cost, RowCount
+from icd_bench.diffusion.network import Network
+from icd_bench.diffusion.networks import Networks, UNet
+from icd_bench.diffusion.schedule import Schedule
+from icd_bench.diffusion.text import TextEncoder
+from icd_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from icd_bench.models import ModelSpec
+
+_PIXELS_AT_ONCE = 16 * 512 * 512
+"""Pixels that the autoencoder handles in one go."""
+
+
+class Backbone:
+    """Autoencoder, text encoder, U-Nets and schedule of a Stable-Diffusion-shaped pipeline.
+
+    Latents are float32 on the device, whatever the networks' dtype.
+
+    Args:
+        name: of the model.
+        vae: a diffusers ``AutoencoderKL``.
+        text_encoder: tokenizer and text encoder.
+        networks: returns the frozen U-Net of a name (see :class:`Networks`).
+        schedule: noise levels.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        vae: Any,
+        text_encoder: TextEncoder,
+        networks: Callable[[str], UNet],
+        schedule: Schedule,
+    ) -> None:
+        self.name = name
+        self.schedule = schedule
+        self.text_encoder = text_encoder
+        self.max_rows: int | None = None
+        """Most rows of one U-Net call; None for no limit."""
+        self.control: AttentionControl | None = None
+        """What acts on predictions now; set by :meth:`controlled`."""
+        self.cost: dict[Stage, Cost] = {"inversion": Cost(), "edit": Cost()}
+        """What was spent since loading, by stage."""
+
+        self.vae = vae.eval().requires_grad_(False)
+        self.networks = networks
+        self._count: RowCount | None = None
+
+    @classmethod
+    def load(cls, spec: ModelSpec, device: str = "cpu", dtype: str = "float32") -> Backbone:
+        """Load a model; its U-Nets follow when they are first used.
+
+        Args:
+            spec: of the model.
+            device: torch device, such as "cuda:1".
+            dtype: of the networks: "float32", "float16" or "bfloat16".
+
+        Raises:
+            MissingWeights: a part of the pipeline is not on this machine.
+            UsageError: unknown device or dtype, or a file that cannot be read.
+        """
+        import diffusers
+
+        autoencoder: Any = diffusers.AutoencoderKL
+        place, kind = _device(device), _dtype(dtype)
+        vae = autoencoder.from_pretrained(
+            spec.folder_of("vae"), torch_dtype=kind, use_safetensors=True, local_files_only=True
+        )
+        text_encoder = TextEncoder.load(
+            spec.folder_of("tokenizer"), spec.folder_of("text_encoder"), place, kind
+        )
+        networks = Networks(spec, place, kind)
+        schedule = Schedule.from_folder(spec.folder_of("scheduler"))
+        return cls(spec.name, vae.to(place), text_encoder, networks, schedule)
+
+    # ------------------------------------------------------------------- sizes
+
+    @property
+    def device(self) -> torch.device:
+        """Where latents and networks are."""
+        device: torch.device = self.vae.device
+        return device
+
+    @property
+    def resolution(self) -> int:
+        """Side of the square pictures in pixels."""
+        return self.latent_shape[-1] * self._scale_factor
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one picture's latents."""
+        config = self.networks("base").config
+        return (config.out_channels, config.sample_size, config.sample_size)
+
+    @property
+    def attention_sizes(self) -> AttentionSizes:
+        """Where attention is controlled.
+
+        Self-attention is replaced up to half the latents' side (32x32 for Stable Diffusion, as in
+        its papers); LocalBlend reads the cross-attention level nearest to 16x16.
+        """
+        config = self.networks("base").config
+        side = config.sample_size
+        levels = [
+            side >> i for i, kind in enumerate(config.down_block_types) if "CrossAttn" in kind
+        ]
+        blend = min(levels, key=lambda level: abs(level - 16), default=16)
+        return AttentionSizes(self_tokens=(side // 2) ** 2, blend=(blend, blend))
+
+    @property
+    def attention_blocks(self) -> int:
+        """Number of transformer blocks of the U-Net."""
+        return len({layer.block for layer in attention_layers(self.networks("base"))})
+
+    @property
+    def _scale_factor(self) -> int:
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    # ------------------------------------------------------- prompts and pictures
+
+    def encode_prompts(self, prompts: Sequence[str]) -> Tensor:
+        """Return text embeddings (R, L, D); each distinct prompt is encoded once.
+
+        A prompt that is too long is cut; :meth:`prompt_warnings` says so.
+        """
+        return self.text_encoder(prompts)
+
+    def prompt_warnings(self, prompt: str) -> tuple[str, ...]:
+        """Return one-line warnings about a prompt, such as that its end is cut."""
+        return self.text_encoder.warnings(prompt)
+
+    @torch.no_grad()
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Return latents (B, C, h, w) of pictures (B, 3, H, W) in [0, 1].
+
+        The mean of the autoencoder's posterior, times its scaling factor.
+
+        Raises:
+            UsageError: the pictures are not of the model's resolution.
+        """
+        if images.shape[1:] != (3, self.resolution, self.resolution):
+            raise UsageError(
+                f"pictures of shape {tuple(images.shape)}: the model {self.name} takes "
+                f"(B, 3, {self.resolution}, {self.resolution})"
+            )
+        parts = torch.split(images.to(self.device) * 2 - 1, self._pictures_at_once)
+        means = [self.vae.encode(x.to(self.vae.dtype)).latent_dist.mean.float() for x in parts]
+        return torch.cat(means).mul(self.vae.config.scaling_factor)
+
+    @torch.no_grad()
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Return pictures (B, 3, H, W) in [0, 1] of latents (B, C, h, w)."""
+        scaled = latents.to(self.device) / self.vae.config.scaling_factor
+        parts = torch.split(scaled, self._pictures_at_once)
+        decoded = [self.vae.decode(x.to(self.vae.dtype)).sample.float() for x in parts]
+        return (torch.cat(decoded) / 2 + 0.5).clamp(0, 1)
+
+    @property
+    def _pictures_at_once(self) -> int:
+        return max(1, _PIXELS_AT_ONCE // self.resolution**2)
+
+    # ------------------------------------------------------------------ networks
+
+    def network(self, name: str) -> Network:
+        """Return a noise-prediction network.
+
+        Args:
+            name: ``base``, ``cfg_distilled``, ``icd_forward:<set>``, ``icd_reverse:<set>`` or
+                ``lcm``; sets are those of :mod:`icd_bench.diffusion.timestep_sets`.
+
+        Raises:
+            MissingWeights: its weights are not on this machine; the message says how to get them.
+        """
+        return Network(self, self.networks(name))
+
+    @contextmanager
+    def controlled(self, control: AttentionControl) -> Iterator[None]:
+        """Let ``control`` act on every prediction made inside."""
+        outer, self.control = self.control, control
+        try:
+            yield
+        finally:
+            self.control = outer
+
+    @contextmanager
+    def counting(self, stage: Stage, samples: int, settings: int = 0) -> Iterator[RowCount]:
+        """Count the rows of predictions made inside, by owner.
+
+        Args:
+            stage: what they are spent on.
+            samples: B.
+            settings: K.
+        """
+        count = RowCount(stage, [0] * samples, [[0] * settings for _ in range(samples)])
+        outer, self._count = self._count, count
+        try:
+            yield count
+        finally:
+            self._count = outer
+
+    def spend(self, rows: Sequence[Row]) -> None:
+        """Count one U-Net call."""
+        if self._count is not None:
+            self._count.add(rows)
+            cost = self.cost[self._count.stage]
+            cost.calls += 1
+            cost.rows += len(rows)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f'unknown device "{name}": give "cpu", "cuda", "cuda:1", "mps"') from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f'device "{name}": this machine has no CUDA accelerator')
+    return device
+
+
+def _dtype(name: str) -> torch.dtype:
+    known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    if name not in known:
+        raise UsageError(f'unknown dtype "{name}": give one of {", ".join(known)}')
+    return known[name]
