@@ -1,0 +1,111 @@
+"""SDEdit (Meng et al. 2021, arXiv 2108.01073): noise the picture, denoise it with the target.
+
+The strength says how far: 0 is the picture, 1 is generation from noise. The source prompt is not
+used and nothing is inverted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from icd_bench.api import Batch, Edits, Inversion, MethodInfo, Setting, edit_field, inversion_field
+from icd_bench.diffusion.p2p_edit import to_edits
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from icd_bench.diffusion.backbone import Backbone
+
+
+class SDEditSetting(Setting):
+    """Parameters of SDEdit."""
+
+    steps: int = inversion_field(50, "DDIM steps from pure noise", ge=1, le=1000)
+    strength: float = edit_field(0.7, "share of the steps that are run", ge=0, le=1)
+    guidance_scale: float = edit_field(7.5, "classical scale, 1 is unguided", ge=1, le=100)
+
+
+class SDEdit:
+    """Noise to the strength's timestep, then sample with the target prompt."""
+
+    info: ClassVar = MethodInfo(
+        name="sdedit",
+        version="1",
+        title="SDEdit",
+        paper="Meng et al., ICLR 2022, arXiv:2108.01073",
+        sweep={"strength": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)},
+    )
+    Setting: ClassVar = SDEditSetting
+
+    def invert(self, backbone: Backbone, batch: Batch, setting: SDEditSetting) -> Inversion:
+        """Encode the picture and draw its noise; no network is evaluated."""
+        from icd_bench.diffusion.noise import randn
+
+        noise = randn(batch.seeds, backbone.latent_shape, "sdedit")
+        return Inversion(
+            {"latents": backbone.encode_images(batch.images), "noise": noise}, (0,) * len(batch)
+        )
+
+    def edit(
+        self,
+        backbone: Backbone,
+        batch: Batch,
+        inversion: Inversion,
+        settings: Sequence[SDEditSetting],
+    ) -> Edits:
+        """Sample B x K target rows, each from its own strength's noise."""
+        with backbone.counting("edit", len(batch), len(settings)) as count:
+            *_, latents = denoising_steps(backbone, batch, inversion, settings)
+        of_prompt = [backbone.prompt_warnings(prompt) for prompt in batch.target_prompts]
+        return to_edits(backbone, latents, count, tuple((w,) * len(settings) for w in of_prompt))
+
+
+def denoising_steps(
+    backbone: Backbone, batch: Batch, inversion: Inversion, settings: Sequence[SDEditSetting]
+) -> Iterator[Tensor]:
+    """Yield latents (B * K, C, h, w), sample-major, before the first and after each step.
+
+    A row of strength x runs the last int(x N) of the N steps; until then it is the clean picture.
+
+    Args:
+        backbone: predicts with its network ``base``.
+        batch: B samples.
+        inversion: ``latents`` and ``noise`` (B, C, h, w).
+        settings: K settings with one number of steps.
+    """
+    import torch
+
+    from icd_bench.diffusion.attention import Row
+
+    network, schedule = backbone.network("base"), backbone.schedule
+    rows = [Row(b, k) for b in range(len(batch)) for k in range(len(settings))]
+    samples = [row.sample for row in rows]
+    x0 = inversion.tensors["latents"].to(backbone.device)[samples]
+    noise = inversion.tensors["noise"].to(backbone.device)[samples]
+    text = backbone.encode_prompts([batch.target_prompts[b] for b in samples])
+    null_text = backbone.encode_prompts([""]).expand_as(text)
+    scale = torch.tensor([x.guidance_scale for x in settings] * len(batch))
+    steps = settings[0].steps
+    first = torch.tensor([steps - int(steps * x.strength) for x in settings] * len(batch))
+
+    latents = x0
+    yield latents
+    for step, (t, s) in enumerate(schedule.ddim_jumps(steps)):
+        run = (first <= step).nonzero().flatten()
+        if not len(run):
+            continue
+        starts = (first == step).reshape(-1, 1, 1, 1).to(backbone.device)
+        latents = torch.where(starts, schedule.add_noise(x0, noise, t), latents)
+        prediction = network.guided(
+            latents[run],
+            t,
+            text[run],
+            null_text[run],
+            [rows[i] for i in run],
+            guidance_scale=scale[run],
+        )
+        latents = latents.index_copy(
+            0, run.to(backbone.device), schedule.jump(latents[run], prediction, t, s)
+        )
+        yield latents

@@ -1,0 +1,354 @@
+"""Every method: the result of an edit depends on nothing but the sample and its setting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from golden_cases import assert_close
+
+from icd_bench.api import Batch, BlendWords, Edits, Setting
+from icd_bench.diffusion.backbone import Backbone
+from icd_bench.methods.aidi import AIDI
+from icd_bench.methods.ddim import DDIM
+from icd_bench.methods.direct_inversion import DirectInversion
+from icd_bench.methods.edict import EDICT
+from icd_bench.methods.edit_friendly import EditFriendly
+from icd_bench.methods.icd import ICD
+from icd_bench.methods.identity import Identity
+from icd_bench.methods.infedit import InfEdit
+from icd_bench.methods.npi import NPI
+from icd_bench.methods.nti import NTI
+from icd_bench.methods.proxnpi import ProxNPI
+from icd_bench.methods.renoise import ReNoise
+from icd_bench.methods.sdedit import SDEdit
+
+N = 3
+
+PROMPTS = [
+    ("a cat on a mat", "a dog on a mat", ("cat", "dog")),
+    ("a red car in the street", "a shiny blue car in the street", ("car", "car")),
+    ("a horse in the mud", "a zebra in the snow", None),
+    ("a bowl of soup", "a bowl of soup with basil", ("soup", "basil")),
+    ("two birds", "two birds in the rain", None),
+    ("a house by the sea", "a castle by the sea", ("house", "castle")),
+    ("a photo of a lake", "a painting of a lake", None),
+    ("a child with a kite", "a child with a balloon", ("kite", "balloon")),
+]
+
+P2P = {"cross_replace": 0.8, "self_replace": 0.4, "amplify": 2.0}
+OPTIMISATION = {"steps": N, "guidance_scale": 4.0, "inner_steps": 3}
+NOISE = {"steps": N + 1, "skip": 1, "source_guidance_scale": 2.0}
+
+MASACTRL = {"attention": "masactrl", "steps": N, "mutual_steps": 1}
+SOLVED = {"steps": N, "iterations": 3, "guidance_scale": 4.0}
+
+CONSISTENT = {"steps": 4, "cross_replace": 0.75, "self_replace": 0.5, "similarity": "released"}
+RENOISED = {
+    "steps": 2,
+    "rounds": 2,
+    "early_rounds": 1,
+    "average_range": (1, 3),
+    "regularisation_steps": 1,
+}
+ANCESTRAL = {**RENOISED, "sampler": "euler_ancestral", "reference": "clean"}
+
+METHODS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
+    "icd": (ICD, [{**P2P, "guidance_scale": 8.0}, {"tau1": 0.7, "tau2": 0.9}, {"blend": False}]),
+    "ddim": (
+        DDIM,
+        [
+            {**P2P, "steps": N, "guidance_scale": 4.0},
+            {"steps": N, "guidance_scale": 1.0},
+            {"steps": N, "guide_source": False},
+        ],
+    ),
+    "npi": (NPI, [{**P2P, "steps": N}, {"steps": N, "guidance_scale": 3.0, "blend": False}]),
+    "nti": (
+        NTI,
+        [
+            {**P2P, **OPTIMISATION},
+            {**OPTIMISATION, "blend": False, "self_replace": 0.2},
+        ],
+    ),
+    "proxnpi": (
+        ProxNPI,
+        [
+            {**P2P, "steps": N},
+            {"steps": N, "proximal": "hard", "inversion_guidance": True, "quantile": 0.8},
+            {"steps": N, "reconstruction_guidance": True, "recon_lr": 0.5, "threshold": 0.2},
+        ],
+    ),
+    "direct_inversion": (
+        DirectInversion,
+        [{**P2P, "steps": N}, {"steps": N, "guidance_scale": 3.0, "blend": False}],
+    ),
+    "edit_friendly": (
+        EditFriendly,
+        [
+            {**P2P, **NOISE},
+            {**NOISE, "p2p": False},
+            {**NOISE, "blend": True, "guidance_scale": 1.0},
+        ],
+    ),
+    "sdedit": (
+        SDEdit,
+        [
+            {"steps": N, "strength": 0.4},
+            {"steps": N, "strength": 1.0, "guidance_scale": 2.0},
+            {"steps": N, "strength": 0.0},
+        ],
+    ),
+    "icd_masactrl": (ICD, [{"attention": "masactrl", "mutual_masks": True}, P2P]),
+    "direct_inversion_masactrl": (
+        DirectInversion,
+        [{**MASACTRL, "mutual_masks": True}, {**P2P, "steps": N}, {**MASACTRL, "mutual_layers": 4}],
+    ),
+    "edict": (
+        EDICT,
+        [
+            {"steps": N + 1, "attention": "p2p", "amplify": 2.0, "cross_window": (0.3, 1.0)},
+            {"steps": N + 1},
+            {"steps": N + 1, "attention": "p2p", "self_window": (0.5, 0.5)},
+        ],
+    ),
+    "aidi": (AIDI, [{**P2P, **SOLVED}, {**SOLVED, "blend": False, "guidance_scale": 1.0}]),
+    "infedit": (
+        InfEdit,
+        [
+            CONSISTENT,
+            {**CONSISTENT, "guidance_scale": 1.0, "keep_words": "a"},
+            {**CONSISTENT, "source_scale": 1.5, "source_negative_prompt": "blurry"},
+            {**CONSISTENT, "eta": 0.5, "blend": False},
+            {"steps": 4, "attention": False},
+        ],
+    ),
+    "renoise": (ReNoise, [RENOISED, {**RENOISED, "guidance_scale": 3.0}]),
+    "renoise, ancestral": (ReNoise, [ANCESTRAL, {**ANCESTRAL, "guidance_scale": 3.0}]),
+    "identity": (Identity, [{}, {}]),
+}
+
+
+def make_batch(backbone: Backbone, members: list[int]) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    side = backbone.resolution
+    images = torch.rand(len(PROMPTS), 3, side, side, generator=generator)
+    chosen = [PROMPTS[i] for i in members]
+    return Batch(
+        ids=tuple(map(str, members)),
+        images=images[members],
+        source_prompts=tuple(source for source, _, _ in chosen),
+        target_prompts=tuple(target for _, target, _ in chosen),
+        blend_words=tuple(
+            BlendWords((words[0],), (words[1],)) if words else BlendWords()
+            for _, _, words in chosen
+        ),
+        seeds=tuple(1000 + i for i in members),
+    )
+
+
+def run(backbone: Backbone, name: str, members: list[int], settings: list[int]) -> Edits:
+    method = METHODS[name][0]()
+    chosen = make_settings(name, settings)
+    batch = make_batch(backbone, members)
+    inversion = method.invert(backbone, batch, chosen[0])
+    return method.edit(backbone, batch, inversion, chosen)
+
+
+def make_settings(name: str, members: list[int]) -> list[Setting]:
+    method, fields = METHODS[name]
+    return [method.Setting(**fields[i]) for i in members]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_batch_size_order_and_settings_do_not_matter(name: str, small: Backbone) -> None:
+    everyone = list(range(8))
+    settings = list(range(len(METHODS[name][1])))
+    together = run(small, name, everyone, settings)
+    assert together.images.shape == (8, len(settings), 3, small.resolution, small.resolution)
+
+    backwards = run(small, name, everyone[::-1], settings[::-1])
+    assert_close(backwards.images.flip(0, 1), together.images, 1e-4)
+
+    for sample in (0, 3):
+        for setting in settings:
+            alone = run(small, name, [sample], [setting])
+            assert_close(alone.images[0, 0], together.images[sample, setting], 1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("max_rows", [3, 7])
+def test_micro_batches_do_not_matter(name: str, max_rows: int, small: Backbone) -> None:
+    settings = list(range(len(METHODS[name][1])))
+    whole = run(small, name, [0, 1, 2], settings)
+    small.max_rows = max_rows
+    split = run(small, name, [0, 1, 2], settings)
+    assert_close(split.images, whole.images, 1e-4)
+
+
+def rows_of(backbone: Backbone, name: str, settings: list[dict[str, Any]]) -> tuple[int, int, Any]:
+    """Rows of one sample: inversion, shared, and each setting's own."""
+    method = METHODS[name][0]()
+    batch = make_batch(backbone, [1, 2])
+    chosen = [method.Setting(**fields) for fields in settings]
+    inversion = method.invert(backbone, batch, chosen[0])
+    edits = method.edit(backbone, batch, inversion, chosen)
+    assert len(set(inversion.nfe)) == len(set(edits.nfe_shared)) == len(set(edits.nfe)) == 1
+    spent = sum(inversion.nfe) + sum(edits.nfe_shared) + sum(map(sum, edits.nfe))
+    assert spent == backbone.cost["inversion"].rows + backbone.cost["edit"].rows
+    return inversion.nfe[0], edits.nfe_shared[0], edits.nfe[0]
+
+
+def test_icd_evaluates_4_4_and_4_a_setting(small: Backbone) -> None:
+    sweep = [{"cross_replace": x} for x in (0.2, 0.4, 0.6, 0.8, 1.0)]
+    assert rows_of(small, "icd", sweep) == (4, 4, (4,) * 5)
+
+
+def test_npi_evaluates_n_n_and_2n_a_setting(small: Backbone) -> None:
+    sweep = [{"steps": N, "guidance_scale": x} for x in (3.0, 7.5)]
+    assert rows_of(small, "npi", sweep) == (N, N, (2 * N, 2 * N))
+
+
+def test_unguided_npi_needs_no_negative_rows(small: Backbone) -> None:
+    assert rows_of(small, "npi", [{"steps": N, "guidance_scale": 1.0}]) == (N, N, (N,))
+
+
+def test_ddim_shares_a_guided_source_among_equal_scales(small: Backbone) -> None:
+    one_scale = [{"steps": N, "cross_replace": x} for x in (0.2, 0.8)]
+    assert rows_of(small, "ddim", one_scale) == (N, 2 * N, (2 * N, 2 * N))
+
+
+def test_ddim_evaluates_a_guided_source_for_each_scale(small: Backbone) -> None:
+    two_scales = [{"steps": N, "guidance_scale": x} for x in (3.0, 7.5)]
+    assert rows_of(small, "ddim", two_scales) == (N, 4 * N, (2 * N, 2 * N))
+
+
+def test_ddim_with_an_unguided_source_evaluates_it_once_a_step(small: Backbone) -> None:
+    sweep = [{"steps": N, "guide_source": False, "guidance_scale": x} for x in (3.0, 7.5)]
+    assert rows_of(small, "ddim", sweep) == (N, N, (2 * N, 2 * N))
+
+
+def test_direct_inversion_evaluates_n_n_and_2n_a_setting(small: Backbone) -> None:
+    sweep = [{"steps": N, "guidance_scale": x} for x in (3.0, 7.5)]
+    assert rows_of(small, "direct_inversion", sweep) == (N, N, (2 * N, 2 * N))
+
+
+def test_proxnpi_evaluates_n_n_and_2n_a_setting(small: Backbone) -> None:
+    sweep = [{"steps": N, "quantile": x} for x in (0.6, 0.8)]
+    assert rows_of(small, "proxnpi", sweep) == (N, N, (2 * N, 2 * N))
+
+
+@pytest.mark.parametrize(("field", "sources"), [("quantile", 1), ("recon_lr", 2)])
+def test_proxnpi_shares_a_source_that_is_drawn_alike(
+    field: str, sources: int, small: Backbone
+) -> None:
+    sweep = [{"steps": N, "inversion_guidance": True, field: x} for x in (0.6, 0.8)]
+    assert rows_of(small, "proxnpi", sweep) == (N, sources * N, (2 * N, 2 * N))
+
+
+@pytest.mark.parametrize("early_stop", [0.0, 1e9])
+def test_nti_evaluates_only_what_is_not_good_enough(early_stop: float, small: Backbone) -> None:
+    """Per step the prompt's row, the updates' rows and one with the result; then N and 2 N."""
+    updates = 4 if early_stop == 0 else 1
+    sweep = [
+        {"steps": N, "inner_steps": 4, "early_stop": early_stop, "cross_replace": x}
+        for x in (0.2, 0.8)
+    ]
+    assert rows_of(small, "nti", sweep) == (N + N * (updates + 2), N, (2 * N, 2 * N))
+
+
+@pytest.mark.parametrize(
+    ("p2p", "source", "targets"),
+    [([False], 0, (20,)), ([True], 10, (20,)), ([False, True], 10, (20, 20))],
+)
+def test_edit_friendly_evaluates_the_steps_that_are_run(
+    p2p: list[bool], source: int, targets: tuple[int, ...], small: Backbone
+) -> None:
+    """Guided: the inversion twice a step, targets too; a source only beside P2P, and once."""
+    fields = {"steps": 12, "skip": 2, "source_guidance_scale": 3.5}
+    sweep = [{**fields, "p2p": x} for x in p2p]
+    assert rows_of(small, "edit_friendly", sweep) == (20, source, targets)
+
+
+def test_edit_friendly_needs_no_null_rows_for_an_unguided_source(small: Backbone) -> None:
+    setting = {"steps": 5, "skip": 1, "source_guidance_scale": 1.0}
+    assert rows_of(small, "edit_friendly", [setting]) == (4, 4, (8,))
+
+
+def test_a_timestep_has_the_same_noise_whatever_is_skipped(small: Backbone) -> None:
+    batch = make_batch(small, [0])
+    few, many = (
+        EditFriendly().invert(small, batch, EditFriendly.Setting(steps=6, skip=skip)).tensors
+        for skip in (4, 1)
+    )
+    assert_close(few["latents"][:, 1:], many["latents"][:, 1:3], 0)
+    assert_close(few["noise"], many["noise"][:, :2], 1e-3)
+
+
+def test_sdedit_evaluates_only_the_steps_it_runs(small: Backbone) -> None:
+    sweep = [{"steps": 4, "strength": x} for x in (0.0, 0.5, 0.8)]
+    assert rows_of(small, "sdedit", sweep) == (0, 0, (0, 4, 6))
+
+
+def test_edict_evaluates_two_latents_in_each_step_that_moves_them(small: Backbone) -> None:
+    settings = [{"steps": 4}, {"steps": 4, "attention": "p2p"}]
+    assert rows_of(small, "edict", settings) == (8, 0, (8, 12))
+
+
+def test_aidi_evaluates_f_as_often_as_it_must(small: Backbone) -> None:
+    common = {"steps": N, "iterations": 3, "tolerance": 0}
+    assert rows_of(small, "aidi", [common]) == (3 * N, N, (2 * N,))
+    small.cost["inversion"].rows = small.cost["edit"].rows = 0
+    assert rows_of(small, "aidi", [{**common, "tolerance": 100}]) == (N, N, (2 * N,))
+
+
+def test_masactrl_adds_the_sources_null_rows_where_it_acts(small: Backbone) -> None:
+    sweep = [MASACTRL, {**MASACTRL, "guidance_scale": 3.0}]
+    assert rows_of(small, "direct_inversion", sweep) == (N, 2 * N - 1, (2 * N, 2 * N))
+
+
+def test_masactrl_costs_icd_nothing(small: Backbone) -> None:
+    assert rows_of(small, "icd", [{"attention": "masactrl"}]) == (4, 4, (4,))
+
+
+def test_identity_evaluates_nothing_and_returns_the_source(small: Backbone) -> None:
+    assert rows_of(small, "identity", [{}]) == (0, 0, (0,))
+    batch = make_batch(small, [0, 1])
+    assert torch.equal(run(small, "identity", [0, 1], [0]).images[:, 0], batch.images)
+
+
+def test_infedit_evaluates_a_mutual_branch_only_where_it_differs_and_matters(
+    small: Backbone,
+) -> None:
+    sweep = [{**CONSISTENT, "blend": False, "self_replace": x} for x in (0.0, 0.5, 1.0)]
+    # The target twice a step; its mutual branch from when it has its own layout (steps 0, 1 and 3)
+    # to the end of the cross window (step 3). The source, and its null row for the first 3 steps.
+    assert rows_of(small, "infedit", sweep) == (0, 4 + 3, (8 + 3, 8 + 2, 8))
+
+
+def test_infedit_without_attention_control_needs_three_rows_a_step(small: Backbone) -> None:
+    assert rows_of(small, "infedit", [{"steps": 4, "attention": False}]) == (0, 4, (8,))
+
+
+def test_unguided_infedit_needs_two_rows_a_step(small: Backbone) -> None:
+    setting = {**CONSISTENT, "guidance_scale": 1.0, "self_replace": 1.0}
+    assert rows_of(small, "infedit", [setting | {"blend": False}]) == (0, 4, (4,))
+
+
+@pytest.mark.parametrize(
+    ("fields", "inversion"),
+    [
+        # At t = 999 and 499 rounds 1 and 2 of 0 .. 2 are averaged.
+        (RENOISED, 2 * (3 + 1)),
+        ({**RENOISED, "regularisation_steps": 0}, 2 * 3),
+        # At t = 501 the noise is corrected; at t = 1 rounds 0 and 1 are all.
+        (ANCESTRAL, (3 + 1) + 1 + (2 + 1)),
+        ({**ANCESTRAL, "noise_correction": False}, (3 + 1) + (2 + 1)),
+    ],
+)
+def test_renoise_predicts_once_a_round_and_for_a_reference_and_a_correction(
+    fields: dict[str, Any], inversion: int, small: Backbone
+) -> None:
+    sweep = [fields, {**fields, "guidance_scale": 2.0}]
+    assert rows_of(small, "renoise", sweep) == (inversion, 0, (2, 4))

@@ -1,0 +1,35 @@
+"""SDEdit against the image-to-image pipeline of diffusers."""
+
+from __future__ import annotations
+
+from golden_cases import assert_close, read_case
+
+from icd_bench.api import BlendWords, Inversion
+from icd_bench.diffusion.backbone import Backbone
+from icd_bench.methods.sdedit import SDEditSetting, denoising_steps
+
+
+def test_every_step(tiny_sd: Backbone) -> None:
+    case = read_case("sdedit/edit")
+    setting = SDEditSetting(
+        steps=case.settings["num_steps"],
+        strength=case.settings["strength"],
+        guidance_scale=case.settings["guidance_scale"],
+    )
+    inversion = Inversion({"latents": case.tensors["x0"], "noise": case.tensors["noise"]})
+
+    start, *states = denoising_steps(tiny_sd, case.batch(BlendWords()), inversion, [setting])
+
+    assert_close(start, case.tensors["x0"], 0)
+    assert len(states) == len(case.info["timesteps"])
+    for i, state in enumerate(states):
+        atol = case.info["recommended_atol"]["latents_after_step_*"]
+        assert_close(state, case.tensors[f"latents_after_step_{i}"], atol)
+
+
+def test_start_latents(tiny_sd: Backbone) -> None:
+    case = read_case("sdedit/edit")
+    noised = tiny_sd.schedule.add_noise(
+        case.tensors["x0"], case.tensors["noise"], case.info["timesteps"][0]
+    )
+    assert_close(noised, case.tensors["start_latents"], 1e-5)
