@@ -1,1 +1,20 @@
-"""Plan, cells, store and engines: from arguments to a finished run folder."""
+"""From a request to a folder of results: plan, cells, invert, edit, images, score, results.
+
+Importing this package loads neither torch nor pandas.
+"""
+
+from icd_bench.run.plan import Plan, RunRequest, make_plan
+from icd_bench.run.runner import EditedPicture, RunSummary, edit_one, execute
+from icd_bench.run.store import RunFolder, latest_run
+
+__all__ = [
+    "EditedPicture",
+    "Plan",
+    "RunFolder",
+    "RunRequest",
+    "RunSummary",
+    "edit_one",
+    "execute",
+    "latest_run",
+    "make_plan",
+]

@@ -1,0 +1,108 @@
+"""What an engine is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from icd_bench.api import Method, Sample, Setting
+from icd_bench.errors import BadSample
+from icd_bench.run.inversions import InversionStore
+from icd_bench.run.plan import Group, Plan, PlannedCell, Row
+from icd_bench.run.prepare import Prepared
+
+if TYPE_CHECKING:
+    from icd_bench.diffusion.backbone import Backbone
+
+Stage = Literal["benchmark", "sample", "invert", "edit", "image", "score"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a cell has no picture or no score."""
+
+    stage: Stage
+    type: str
+    message: str
+
+    @classmethod
+    def of(cls, stage: Stage, error: Exception) -> Failure:
+        """Describe an exception in one line."""
+        message = " ".join(str(error).split()) or type(error).__name__
+        return cls(stage, type(error).__name__, message)
+
+
+@dataclass(frozen=True)
+class FinishedCell:
+    """One cell with its picture, or with the reason why there is none."""
+
+    cell: PlannedCell
+    png: bytes | None = None
+    failure: Failure | None = None
+    warnings: tuple[str, ...] = ()
+    nfe_invert: int | None = None
+    nfe_source: int | None = None
+    nfe_edit: int | None = None
+    seconds_invert: float | None = None
+    seconds_edit: float | None = None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Cells that are computed together: every one of the rows with every one of the settings."""
+
+    group: Group
+    rows: tuple[Row, ...]
+    settings: tuple[Setting, ...]
+
+    @property
+    def method(self) -> Method:
+        """The method of all of its cells."""
+        return self.group.method
+
+
+@dataclass(frozen=True)
+class Job:
+    """The work of an engine."""
+
+    plan: Plan
+    done: Set[str]
+    """Ids of the cells that need no work."""
+    load_backbone: Callable[[], Backbone]
+    read_pictures: Callable[[Sequence[Sample]], list[Prepared | BadSample]]
+    """Returns the pictures of each sample, or why it cannot be used."""
+    inversions: InversionStore
+    batch_size: int
+    """Samples at once."""
+
+    def units(self) -> Iterator[Unit]:
+        """Yield the work in units whose make-up does not depend on what is done already.
+
+        Batches are cut from all rows and only then freed of finished cells, so a run that was
+        interrupted goes on with the very batches, and so the very bits, of one that was not.
+        """
+        for group in self.plan.groups:
+            for start in range(0, len(self.plan.rows), self.batch_size):
+                batch = self.plan.rows[start : start + self.batch_size]
+                missing: dict[tuple[int, ...], list[Row]] = {}
+                for row in batch:
+                    missing.setdefault(self._missing(group, row), []).append(row)
+                for places, rows in missing.items():
+                    if places:
+                        settings = tuple(group.settings[place] for place in places)
+                        yield Unit(group, tuple(rows), settings)
+
+    def _missing(self, group: Group, row: Row) -> tuple[int, ...]:
+        return tuple(
+            place
+            for place, setting in enumerate(group.settings)
+            if self.plan.cell(group, setting, row).id not in self.done
+        )
+
+
+class Engine(Protocol):
+    """Computes the cells of a job, somewhere."""
+
+    def run(self, job: Job) -> Iterator[tuple[FinishedCell, ...]]:
+        """Yield finished cells in batches; every missing cell of the usable rows exactly once."""

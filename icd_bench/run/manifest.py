@@ -1,0 +1,86 @@
+"""``run.json``: what a run is made of, and the history of the commands that made it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from icd_bench.api import MethodInfo
+from icd_bench.run.plan import Plan, PlannedMethod, RunRequest
+from icd_bench.run.provenance import command_line, now, provenance
+
+
+def new_manifest(name: str) -> dict[str, Any]:
+    """Return the description of a run in which nothing has happened."""
+    return {
+        "name": name,
+        "created": now(),
+        "updated": now(),
+        "methods": {},
+        "models": {},
+        "benchmarks": {},
+        "metrics": {},
+        "commands": [],
+    }
+
+
+def begin_command(
+    manifest: dict[str, Any],
+    plan: Plan,
+    request: RunRequest,
+    device: str,
+    dtype: str,
+    batch_size: int,
+) -> None:
+    """Enter a command that begins, and what it adds to the run."""
+    for planned in plan.methods:
+        manifest["methods"][planned.info.name] = _method_card(planned)
+    manifest["models"].setdefault(plan.model.name, {}).update(
+        {planned.info.name: plan.model_digest(planned.method) for planned in plan.methods}
+    )
+    bench = plan.benchmark
+    manifest["benchmarks"][bench.name + (f":{plan.split}" if plan.split else "")] = {
+        "title": bench.title,
+        "licence": bench.licence,
+        "source": bench.source,
+    }
+    manifest["updated"] = now()
+    manifest["commands"].append(
+        {
+            "command": request.command or command_line(),
+            "started": now(),
+            "ended": None,
+            "methods": {
+                planned.info.name: [s.model_dump(mode="json") for s in planned.settings]
+                for planned in plan.methods
+            },
+            "benchmark": request.benchmark,
+            "rows": plan.coverage,
+            "unusable_rows": len(plan.unusable),
+            "model": plan.model.name,
+            "seed": plan.seed,
+            "protocol": plan.protocol,
+            "engine": request.engine,
+            "device": device,
+            "dtype": dtype,
+            "batch_size": batch_size,
+            **provenance(),
+        }
+    )
+
+
+def end_command(manifest: dict[str, Any], metrics: dict[str, Any], outcome: dict[str, Any]) -> None:
+    """Enter how the last command ended."""
+    manifest["metrics"] = metrics
+    manifest["updated"] = now()
+    manifest["commands"][-1].update(ended=now(), **outcome)
+
+
+def _method_card(planned: PlannedMethod) -> dict[str, Any]:
+    info: MethodInfo = planned.info
+    return {
+        "version": info.version,
+        "title": info.title,
+        "paper": info.paper,
+        "anchor": info.anchor,
+        "default_setting": planned.default.model_dump(mode="json"),
+    }

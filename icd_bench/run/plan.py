@@ -1,0 +1,365 @@
+"""From a request to the cells that answer it. No torch: planning is instant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+
+from icd_bench import registry
+from icd_bench.api import Benchmark, BenchmarkInfo, Method, MethodInfo, Sample, Setting
+from icd_bench.errors import BadSample, UsageError
+from icd_bench.run.cells import CellIdentity, canonical_json, content_id, inversion_id
+from icd_bench.run.results import check_metric_name
+from icd_bench.run.seeds import sample_seed
+from icd_bench.run.settings import (
+    DEFAULT_SWEEP,
+    check_assignments,
+    parse_set,
+    parse_sweep,
+    resolve_settings,
+)
+from icd_bench.run.sources import InstalledModels, Model, ModelSource
+
+PROTOCOL = "native"
+"""How pictures are prepared and stored: see ``icd_bench.run.prepare``."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user asks for; the fields are the options of ``icd-bench run``."""
+
+    methods: tuple[str, ...]
+    """Names, or ``./file.py:Class``."""
+    benchmark: str
+    """``name``, ``name:split``, ``./file.py:Class`` or a folder with prompts."""
+    model: str | None = None
+    """Name or folder; None: the benchmark's default."""
+    limit: int | None = None
+    """Only the first rows of the benchmark."""
+    seed: int = 0
+    sets: tuple[str, ...] = ()
+    """``field=value`` or ``method.field=value``."""
+    sweeps: tuple[str, ...] = ()
+    """``field=v1,v2`` or ``method.field=v1,v2`` (a grid), or ``default``."""
+    metrics: tuple[str, ...] | None = None
+    """Names; None: the benchmark's own, else all that apply."""
+    out: Path | None = None
+    """Run folder; None: a name made from the plan, below ``root``."""
+    root: Path = Path("runs")
+    device: str = "auto"
+    """``auto`` takes the accelerator where there is one."""
+    dtype: str = "auto"
+    """``auto``: float16 on an accelerator, float32 elsewhere."""
+    batch_size: int | None = None
+    """Samples at once; None: chosen from the resolution and the device."""
+    engine: str = "inline"
+    command: str = ""
+    """The command line, for the record."""
+
+
+@dataclass(frozen=True)
+class PlannedMethod:
+    """A method with the settings that it shall be run with."""
+
+    method: Method
+    settings: tuple[Setting, ...]
+    default: Setting
+    """Its setting for this model where nobody sets anything."""
+
+    @property
+    def info(self) -> MethodInfo:
+        """The method's card."""
+        return self.method.info
+
+
+@dataclass(frozen=True)
+class Group:
+    """Settings of one method that share their inversions."""
+
+    planned: PlannedMethod
+    settings: tuple[Setting, ...]
+
+    @property
+    def method(self) -> Method:
+        """The method."""
+        return self.planned.method
+
+
+@dataclass(frozen=True)
+class Row:
+    """One usable row of the benchmark."""
+
+    index: int
+    """Place in the benchmark, from 0."""
+    sample: Sample
+
+    @property
+    def sample_id(self) -> str:
+        """Id of the sample."""
+        return self.sample.id
+
+    @property
+    def digest(self) -> str:
+        """Digest of the sample."""
+        return self.sample.digest
+
+
+@dataclass(frozen=True)
+class UnusableRow:
+    """One row of the benchmark that cannot be used, and why."""
+
+    index: int
+    error: BadSample
+
+    @property
+    def sample_id(self) -> str:
+        """Stands in for the sample's id: file and row."""
+        return self.error.where
+
+    @property
+    def digest(self) -> str:
+        """Stands in for the sample's digest: changes when the problem changes."""
+        return sha256(f"unusable:{self.index}:{self.error}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One cell that the plan asks for."""
+
+    id: str
+    group: Group
+    setting: Setting
+    row: Row | UnusableRow
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a run will do, resolved."""
+
+    methods: tuple[PlannedMethod, ...]
+    benchmark: BenchmarkInfo
+    split: str
+    """Text after the colon of the benchmark's reference; empty for its default."""
+    model: Model
+    rows: tuple[Row, ...]
+    unusable: tuple[UnusableRow, ...]
+    seed: int
+    metrics: tuple[str, ...] | None
+    protocol: str = PROTOCOL
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Methods and settings, grouped by what they invert with."""
+        groups: dict[str, Group] = {}
+        for planned in self.methods:
+            for setting in planned.settings:
+                key = canonical_json([planned.info.name, setting.inversion_fields()])
+                group = groups.setdefault(key, Group(planned, ()))
+                groups[key] = replace(group, settings=(*group.settings, setting))
+        return tuple(groups.values())
+
+    @property
+    def all_rows(self) -> tuple[Row | UnusableRow, ...]:
+        """The rows that can be used, then the others."""
+        return (*self.rows, *self.unusable)
+
+    @property
+    def coverage(self) -> int:
+        """Number of the benchmark's rows that the plan covers, usable or not."""
+        return len(self.all_rows)
+
+    def seed_of(self, sample_id: str) -> int:
+        """Return the seed of a sample's noise."""
+        return sample_seed(self.seed, sample_id)
+
+    def model_digest(self, method: Method) -> str:
+        """Return the digest of the model's weights that a method uses."""
+        return self._model_digests[method.info.name]
+
+    @cached_property
+    def _model_digests(self) -> dict[str, str]:
+        return {p.info.name: self.model.digest(p.info.needs) for p in self.methods}
+
+    def cell(self, group: Group, setting: Setting, row: Row | UnusableRow) -> PlannedCell:
+        """Return the cell of a setting and a row."""
+        identity = CellIdentity(
+            method=group.method.info.name,
+            version=group.method.info.version,
+            model=self.model_digest(group.method),
+            setting=setting.model_dump(mode="json"),
+            sample=row.digest,
+            seed=self.seed_of(row.sample_id),
+            protocol=self.protocol,
+        )
+        return PlannedCell(identity.cell_id(), group, setting, row)
+
+    def inversion_id(self, group: Group, row: Row | UnusableRow) -> str:
+        """Return the name of the inversion of a sample for a group."""
+        return inversion_id(
+            method=group.method.info.name,
+            version=group.method.info.version,
+            model=self.model_digest(group.method),
+            inversion_fields=group.settings[0].inversion_fields(),
+            sample=row.digest,
+            seed=self.seed_of(row.sample_id),
+            protocol=self.protocol,
+        )
+
+    @cached_property
+    def cells(self) -> tuple[PlannedCell, ...]:
+        """All cells in the order method, setting, row."""
+        return tuple(
+            self.cell(group, setting, row)
+            for group in self.groups
+            for setting in group.settings
+            for row in self.all_rows
+        )
+
+    def name(self) -> str:
+        """Return a folder name: what is run in words, and a digest of all of it."""
+        digest = content_id(
+            {
+                "methods": [
+                    [
+                        m.info.name,
+                        m.info.version,
+                        self.model_digest(m.method),
+                        s.model_dump(mode="json"),
+                    ]
+                    for m in self.methods
+                    for s in m.settings
+                ],
+                "benchmark": [self.benchmark.name, self.split],
+                "rows": [row.sample.digest for row in self.rows],
+                "seed": self.seed,
+                "protocol": self.protocol,
+            }
+        )
+        names = "+".join(planned.info.name for planned in self.methods)
+        bench = self.benchmark.name + (f"-{self.split}" if self.split else "")
+        return _file_name(f"{names}-{bench}-{self.model.name}-n{self.coverage}-{digest[:8]}")
+
+
+def make_plan(request: RunRequest, models: ModelSource | None = None) -> Plan:
+    """Resolve a request: every name, every setting, every sample.
+
+    Raises:
+        UsageError: the request names something unknown or impossible, or asks for nothing.
+        MissingWeights: the model is not on this machine.
+    """
+    models = models or InstalledModels()
+    if request.limit is not None and request.limit < 1:
+        raise UsageError(f"--limit {request.limit}: it must be at least 1")
+    if request.batch_size is not None and request.batch_size < 1:
+        raise UsageError(f"--batch-size {request.batch_size}: it must be at least 1")
+    for name in request.metrics or ():
+        check_metric_name(registry.metrics.load(name).info.name)
+    methods = load_methods(request.methods)
+    benchmark, split = open_benchmark(request.benchmark)
+    model = models.find(request.model or benchmark.info.default_model)
+    planned = plan_methods(methods, model, request.sets, request.sweeps)
+    models.require(model, [method.info for method in methods])
+    rows, unusable = _read_rows(benchmark, request.limit)
+    if not rows and not unusable:
+        raise UsageError(f'benchmark "{request.benchmark}" has no samples')
+    return Plan(
+        methods=planned,
+        benchmark=benchmark.info,
+        split=split,
+        model=model,
+        rows=rows,
+        unusable=unusable,
+        seed=request.seed,
+        metrics=request.metrics,
+    )
+
+
+def open_benchmark(reference: str) -> tuple[Benchmark, str]:
+    """Return the benchmark named ``name``, ``name:split``, ``./file.py:Class`` or by its folder.
+
+    Raises:
+        UsageError: there is no such benchmark, split or folder.
+    """
+    if ".py:" in reference:
+        return registry.benchmarks.load(reference)(), ""
+    name, _, split = reference.partition(":")
+    if name not in registry.benchmarks.names() and _looks_like_folder(reference):
+        return registry.benchmarks.load("folder")(location=reference), ""
+    return registry.benchmarks.load(name)(split=split or None), split
+
+
+def _looks_like_folder(reference: str) -> bool:
+    return Path(reference).expanduser().is_dir() or "/" in reference
+
+
+def load_methods(references: Sequence[str]) -> list[Method]:
+    """Return the methods with these names, or at ``./file.py:Class``.
+
+    Raises:
+        UsageError: one is unknown or named twice, or there is none.
+    """
+    if not references:
+        raise UsageError("no method is named; see: icd-bench list methods")
+    methods = [registry.methods.load(reference)() for reference in references]
+    names = [method.info.name for method in methods]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f'two of the methods are named "{name}"; give each one once')
+    return methods
+
+
+def plan_methods(
+    methods: Sequence[Method], model: Model, sets: Sequence[str], sweeps: Sequence[str]
+) -> tuple[PlannedMethod, ...]:
+    """Resolve the settings of methods from ``--set`` and ``--sweep`` texts.
+
+    Raises:
+        UsageError: a field or method is unknown, or a value does not fit.
+    """
+    chosen = [parse_set(text) for text in sets]
+    grid = [parse_sweep(text) for text in sweeps if text != DEFAULT_SWEEP]
+    check_assignments([*chosen, *grid], {method.info.name: method.Setting for method in methods})
+    return tuple(
+        PlannedMethod(
+            method=method,
+            settings=resolve_settings(
+                method.info,
+                method.Setting,
+                model.name,
+                chosen,
+                grid,
+                default_sweep=DEFAULT_SWEEP in sweeps,
+            ),
+            default=resolve_settings(method.info, method.Setting, model.name)[0],
+        )
+        for method in methods
+    )
+
+
+def _read_rows(
+    benchmark: Benchmark, limit: int | None
+) -> tuple[tuple[Row, ...], tuple[UnusableRow, ...]]:
+    rows: dict[str, Row] = {}
+    unusable: list[UnusableRow] = []
+    for index, found in enumerate(islice(benchmark.samples(), limit)):
+        if isinstance(found, BadSample):
+            unusable.append(UnusableRow(index, found))
+        elif found.id in rows:
+            error = BadSample(
+                f"{benchmark.info.name} row {index + 1}",
+                "id",
+                f'"{found.id}" is taken by row {rows[found.id].index + 1}',
+                "give every row its own id",
+            )
+            unusable.append(UnusableRow(index, error))
+        else:
+            rows[found.id] = Row(index, found)
+    return tuple(rows.values()), tuple(unusable)
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "+-_." else "_" for c in text)[:150]

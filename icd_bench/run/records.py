@@ -1,0 +1,148 @@
+"""What the events of a run say, replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from icd_bench.api import BlendWords
+from icd_bench.run.events import Event
+
+Status = Literal["ok", "failed"]
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """One finished cell. The fields are columns of ``results.parquet`` (``columns.py``)."""
+
+    cell_id: str
+    method: str
+    method_version: str
+    setting: Mapping[str, Any]
+    inversion_id: str
+    model: str
+    model_digest: str
+    benchmark: str
+    split: str
+    sample_id: str
+    sample_index: int
+    sample_digest: str
+    seed: int
+    sample_seed: int
+    protocol: str
+    resolution: int
+    device: str
+    dtype: str
+    status: Status
+    failed_stage: str = ""
+    error_type: str = ""
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+    nfe_invert: int | None = None
+    nfe_source: int | None = None
+    nfe_edit: int | None = None
+    seconds_invert: float | None = None
+    seconds_edit: float | None = None
+    image: str = ""
+    image_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class SampleRecord:
+    """One sample as it was prepared for a run: all that scoring and reports need of it."""
+
+    digest: str
+    resolution: int
+    id: str
+    source_prompt: str
+    target_prompt: str
+    blend_words: BlendWords
+    category: str
+    metadata: Mapping[str, Any]
+    files: Mapping[str, str]
+    """``source``, ``target``, ``mask`` -> SHA-256 of the PNG."""
+
+
+@dataclass(frozen=True)
+class InversionRecord:
+    """One stored inversion."""
+
+    sha256: str
+    nfe: int
+    seconds: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One value of one metric for one picture."""
+
+    image_sha256: str
+    value: float
+
+
+@dataclass
+class RunRecords:
+    """Everything that is known of a run, from its events."""
+
+    cells: dict[str, CellRecord] = field(default_factory=dict)
+    samples: dict[tuple[str, int], SampleRecord] = field(default_factory=dict)
+    """(digest, resolution) -> record."""
+    inversions: dict[str, InversionRecord] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Name -> signature and card; the signature used last is the current one."""
+    scores: dict[tuple[str, str], dict[str, Score]] = field(default_factory=dict)
+    """(metric, signature) -> cell id -> score."""
+
+    @classmethod
+    def replay(cls, events: Iterable[Event]) -> RunRecords:
+        """Return the records that a sequence of events leads to."""
+        records = cls()
+        for event in events:
+            records.apply(event)
+        return records
+
+    def apply(self, event: Event) -> None:
+        """Take one event in; kinds that a later version may add are passed over."""
+        match event["kind"]:
+            case "cells":
+                for entry in event["cells"]:
+                    values = {**event["common"], **entry}
+                    values["warnings"] = tuple(values.get("warnings", ()))
+                    self.cells[values["cell_id"]] = CellRecord(**values)
+            case "dropped":
+                for cell_id in event["cells"]:
+                    self.cells.pop(cell_id, None)
+            case "samples":
+                for entry in event["samples"]:
+                    source, target = entry["blend_words"]
+                    words = BlendWords(tuple(source), tuple(target))
+                    record = SampleRecord(**{**entry, "blend_words": words})
+                    self.samples[record.digest, record.resolution] = record
+            case "inverted":
+                for entry in event["inversions"]:
+                    self.inversions[entry["id"]] = InversionRecord(
+                        entry["sha256"], entry["nfe"], entry["seconds"], tuple(entry["warnings"])
+                    )
+            case "metric":
+                self.metrics[event["name"]] = {
+                    key: value for key, value in event.items() if key not in ("kind", "name")
+                }
+            case "scores":
+                column = self.scores.setdefault((event["metric"], event["signature"]), {})
+                for cell_id, image_sha256, value in event["values"]:
+                    column[cell_id] = Score(image_sha256, float(value))
+
+    def score(self, metric: str, cell: CellRecord) -> float | None:
+        """Return the current score of a cell's picture, None where there is none."""
+        signature = self.metrics[metric]["signature"]
+        found = self.scores.get((metric, signature), {}).get(cell.cell_id)
+        if found is None or found.image_sha256 != cell.image_sha256:
+            return None
+        return found.value
+
+
+def score_value(value: float) -> float | str:
+    """Return a value that JSON can hold: infinities and NaN become words that ``float`` reads."""
+    return value if abs(value) < float("inf") else str(value)

@@ -1,0 +1,92 @@
+"""Several runs as one set of cells, in which values made differently stay apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from icd_bench.errors import UsageError
+from icd_bench.run.store import RunFolder
+
+from .table_model import Column
+
+
+@dataclass
+class JoinedRuns:
+    """Cells of some runs; a cell that two of them share counts once."""
+
+    cells: pd.DataFrame
+    """One row a cell: the columns of ``results.parquet``, and one for each of ``columns``."""
+    columns: list[Column] = field(default_factory=list)
+    """One for each metric and signature."""
+    defaults: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Method -> its default setting."""
+    anchors: set[str] = field(default_factory=set)
+    """Methods that are reference lines."""
+    methods: list[str] = field(default_factory=list)
+    """In the order in which they were run."""
+
+
+def join_runs(paths: Sequence[Path]) -> JoinedRuns:
+    """Return the cells of some run folders.
+
+    Raises:
+        UsageError: a path is not a run folder, or no run has a finished cell.
+        CorruptRun: a run cannot be read.
+    """
+    joined = JoinedRuns(pd.DataFrame())
+    cards: dict[str, dict[str, Mapping[str, str]]] = {}
+    frames = []
+    for path in paths:
+        folder = RunFolder.open(path)
+        frame = folder.read_results()
+        metrics: dict[str, Mapping[str, str]] = frame.attrs["metrics"]
+        frame.attrs.clear()
+        for name, card in metrics.items():
+            cards.setdefault(name, {}).setdefault(card["signature"], card)
+        frames.append(
+            frame.rename(columns={m: _mark(m, c["signature"]) for m, c in metrics.items()})
+        )
+        _take_methods(joined, folder.manifest()["methods"])
+    joined.cells = _unique([frame for frame in frames if len(frame)])
+    for name, signatures in cards.items():
+        for number, (signature, card) in enumerate(signatures.items(), start=1):
+            key = f"{name} [{number}]" if len(signatures) > 1 else name
+            joined.cells = joined.cells.rename(columns={_mark(name, signature): key})
+            joined.columns.append(
+                Column(
+                    key=key,
+                    metric=name,
+                    title=card["title"],
+                    direction="higher" if card["direction"] == "higher" else "lower",
+                    unit=card["unit"],
+                    group=card["group"],
+                    signature=signature,
+                )
+            )
+    return joined
+
+
+def _mark(metric: str, signature: str) -> str:
+    return f"{metric}\n{signature}"
+
+
+def _take_methods(joined: JoinedRuns, methods: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, card in methods.items():
+        joined.defaults[name] = card["default_setting"]
+        if card["anchor"]:
+            joined.anchors.add(name)
+        if name not in joined.methods:
+            joined.methods.append(name)
+
+
+def _unique(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    if not frames:
+        raise UsageError("no edit of these runs is finished yet; run the same command again")
+    cells = pd.concat(frames, ignore_index=True)
+    finished_first = cells.sort_values("status", ascending=False, kind="stable")
+    return finished_first.groupby("cell_id", sort=False, as_index=False).first()

@@ -1,0 +1,179 @@
+"""The table of one or several runs: a row for each method and setting, a column for each score.
+
+A column is a metric *and* the signature of how it was made: values made differently never meet.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import isnan
+from pathlib import Path
+from shutil import get_terminal_size
+from typing import Any
+
+import pandas as pd
+
+from icd_bench.errors import UsageError
+from icd_bench.stats.intervals import mean_interval
+
+from .joined_runs import JoinedRuns, join_runs
+from .settings_label import setting_label, setting_order
+from .table_formats import RENDERERS
+from .table_model import Column, Row, Table
+
+IDENTITY = [
+    "benchmark",
+    "split",
+    "protocol",
+    "model",
+    "model_digest",
+    "method",
+    "method_version",
+    "setting",
+]
+
+
+def build_table(runs: Sequence[Path]) -> Table:
+    """Return the table of some run folders.
+
+    Each value is the mean over edits with its 95 % interval, in which the edits of one sample
+    with several seeds are a cluster. Seconds are medians: the first batch also loads networks.
+
+    Raises:
+        UsageError: a path is not a run folder, or no run has a finished cell.
+        CorruptRun: a run cannot be read.
+    """
+    joined = join_runs(runs)
+    settings = _settings(joined.cells)
+    rows = [
+        _row(dict(zip(IDENTITY, map(str, key), strict=True)), cells, joined, settings)
+        for key, cells in joined.cells.groupby(IDENTITY, sort=False)
+        if isinstance(key, tuple)
+    ]
+    rows.sort(key=lambda row: _place(row, joined.methods))
+    columns = [column for column in joined.columns if _has_value(column, rows)]
+    best = {column.key: _best(column, rows) for column in columns}
+    rows = [
+        replace(row, best=frozenset(key for key, winners in best.items() if index in winners))
+        for index, row in enumerate(rows)
+    ]
+    return Table(tuple(rows), tuple(columns), tuple(_notes(rows, columns)))
+
+
+def render(table: Table, form: str, width: int | None = None, colour: bool | None = None) -> str:
+    """Return a table as text.
+
+    Args:
+        table: from :func:`build_table`.
+        form: "rich", "csv", "md", "latex" or "json".
+        width: of the terminal in characters ("rich" only); None: as it is, 120 outside one.
+        colour: with terminal colours ("rich" only); None: where standard output shows them.
+
+    Raises:
+        UsageError: there is no such form.
+    """
+    if form not in RENDERERS:
+        raise UsageError(f'unknown format "{form}"; known: {", ".join(RENDERERS)}')
+    return RENDERERS[form](table, width or get_terminal_size((120, 24)).columns, colour)
+
+
+def _settings(cells: pd.DataFrame) -> dict[str, list[Mapping[str, Any]]]:
+    pairs = cells[["method", "setting"]].drop_duplicates()
+    settings: dict[str, list[Mapping[str, Any]]] = {}
+    for method, setting in zip(pairs["method"], pairs["setting"], strict=True):
+        settings.setdefault(method, []).append(json.loads(setting))
+    return settings
+
+
+def _row(
+    identity: Mapping[str, str],
+    cells: pd.DataFrame,
+    joined: JoinedRuns,
+    settings: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> Row:
+    method, setting = identity["method"], json.loads(identity["setting"])
+    done = cells[cells["status"] == "ok"]
+    nfe_edit = done["nfe_source"] + done["nfe_edit"]
+    seconds = done["seconds_invert"] + done["seconds_edit"]
+    return Row(
+        benchmark=identity["benchmark"],
+        split=identity["split"],
+        protocol=identity["protocol"],
+        model=identity["model"],
+        model_digest=identity["model_digest"],
+        method=method,
+        version=identity["method_version"],
+        setting=setting,
+        label=setting_label(setting, joined.defaults.get(method, {}), settings[method]),
+        anchor=method in joined.anchors,
+        samples=frozenset(done["sample_id"]),
+        n=len(done),
+        failed=len(cells) - len(done),
+        warned=sum(len(warnings) > 0 for warnings in done["warnings"]),
+        nfe_invert=float(done["nfe_invert"].mean()),
+        nfe_edit=float(nfe_edit.mean()),
+        seconds=float(seconds.median()),
+        values={
+            column.key: mean_interval(done[column.key], clusters=list(done["sample_id"]))
+            for column in joined.columns
+        },
+    )
+
+
+def _place(row: Row, methods: Sequence[str]) -> tuple[Any, ...]:
+    """Sort by what is comparable, then anchors last, then methods as they were run."""
+    return (
+        row.block,
+        row.model,
+        row.anchor,
+        methods.index(row.method) if row.method in methods else len(methods),
+        row.version,
+        setting_order(row.setting),
+    )
+
+
+def _has_value(column: Column, rows: Sequence[Row]) -> bool:
+    return any(not isnan(row.values[column.key].mean) for row in rows)
+
+
+def _best(column: Column, rows: Sequence[Row]) -> set[int]:
+    """Return the rows that are best among those they can be compared with, if there are any."""
+    sign = 1 if column.direction == "higher" else -1
+    winners: set[int] = set()
+    for block in {row.block for row in rows}:
+        means = {
+            index: sign * row.values[column.key].mean
+            for index, row in enumerate(rows)
+            if row.block == block and not row.anchor and not isnan(row.values[column.key].mean)
+        }
+        if len(means) > 1:
+            top = max(means.values())
+            winners |= {index for index, mean in means.items() if mean == top}
+    return winners
+
+
+def _notes(rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[str]:
+    yield (
+        "±: 95 % interval of the mean; NFE: U-Net rows to invert + edit a sample; "
+        "s: median seconds of an edit"
+    )
+    for column in columns:
+        if column.key != column.metric:
+            yield f"{column.key} is made as {column.signature}"
+    for block in dict.fromkeys(row.block for row in rows):
+        alike = [row for row in rows if row.block == block]
+        if len({row.samples for row in alike}) > 1:
+            where = f"{block[0]}: " if len({row.block for row in rows}) > 1 else ""
+            yield f"{where}the rows cover different samples; compare them with care"
+    for column in columns:
+        values = [row.values[column.key] for row in rows]
+        infinite = sum(value.infinite for value in values if value.n)
+        if infinite:
+            yield f"{column.key}: infinite values left out of the means: {infinite}"
+    if any(0 < row.values[column.key].n < row.n for row in rows for column in columns):
+        yield "† mean over fewer edits than n: values that are missing or infinite are left out"
+    warned = sum(row.warned for row in rows)
+    if warned:
+        yield f"{warned} edits carry a warning; see the column warnings of results.parquet"

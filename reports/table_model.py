@@ -1,0 +1,87 @@
+"""What a table is, before it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from icd_bench.stats.intervals import MeanInterval
+
+ARROWS = {"higher": "↑", "lower": "↓"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric, made in one way."""
+
+    key: str
+    """Name of the metric, numbered where the table has several signatures of it."""
+    metric: str
+    title: str
+    direction: Literal["higher", "lower"]
+    unit: str
+    group: str
+    """preservation, editing, truth or quality."""
+    signature: str
+
+    @property
+    def heading(self) -> str:
+        """The key with an arrow towards better values."""
+        return f"{self.key} {ARROWS[self.direction]}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method with one setting, on one benchmark with one model."""
+
+    benchmark: str
+    split: str
+    protocol: str
+    model: str
+    model_digest: str
+    method: str
+    version: str
+    setting: Mapping[str, Any]
+    label: str
+    """What tells the setting from the method's default and from its other rows."""
+    anchor: bool
+    """A reference line, which is never the best."""
+    samples: frozenset[str]
+    """Ids of the samples that have an edit."""
+    n: int
+    """Cells with a picture."""
+    failed: int
+    """Cells without one."""
+    warned: int
+    """Cells with a picture and a warning."""
+    nfe_invert: float
+    """Mean U-Net rows to invert a sample; NaN where no cell has a picture."""
+    nfe_edit: float
+    """Mean U-Net rows to edit it with this setting alone, source branch included."""
+    seconds: float
+    """Median seconds of an edit: its share of the batches it was inverted and edited in."""
+    values: Mapping[str, MeanInterval]
+    """Column key -> mean with 95 % interval."""
+    best: frozenset[str] = frozenset()
+    """Keys of the columns in which no comparable row has a better mean."""
+
+    @property
+    def block(self) -> tuple[str, str, str]:
+        """What rows must share to be compared."""
+        return (self.benchmark, self.split, self.protocol)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows in the order in which they are shown."""
+
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...]
+    """What a reader must know to read it right, one line each."""
+
+    def varying(self) -> tuple[str, ...]:
+        """Return which of benchmark, split, protocol and model the rows differ in."""
+        fields = ("benchmark", "split", "protocol", "model")
+        return tuple(f for f in fields if len({getattr(row, f) for row in self.rows}) > 1)
