@@ -1,0 +1,237 @@
+"""Stage 2: a CLIP of the world, which scores generated and edited pictures.
+
+It also gives the denoiser's text encoder its start, as CLIP's text tower does in Stable Diffusion.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from .data import Pictures, World, draw_rows
+from .loop import Update
+from .networks import mixed_precision
+from .tokenizer import MAX_LENGTH
+
+WIDTH, HEADS, LAYERS = 128, 4, 3
+NEAR_CAPTIONS = 2
+MEAN = STD = (0.5, 0.5, 0.5)
+
+
+def clip_config(vocabulary: int) -> dict[str, Any]:
+    """open_clip's model configuration: a small ResNet and a 3-layer text transformer."""
+    return {
+        "embed_dim": 128,
+        "vision_cfg": {"image_size": 64, "layers": [1, 2, 2, 1], "width": 16},
+        "text_cfg": {
+            "context_length": MAX_LENGTH,
+            "vocab_size": vocabulary,
+            "width": WIDTH,
+            "heads": HEADS,
+            "layers": LAYERS,
+            "hf_tokenizer_name": "tokenizer",
+            "tokenizer_kwargs": {"clean": "whitespace"},
+        },
+    }
+
+
+def build_clip(vocabulary: int) -> open_clip.CLIP:
+    """Return an untrained CLIP for a vocabulary of that size."""
+    return open_clip.CLIP(**clip_config(vocabulary))
+
+
+def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
+    """Texts -> token ids (N, 32), padded with the end token."""
+    ids: Tensor = tokenizer(
+        list(texts), padding="max_length", max_length=MAX_LENGTH, truncation=True,
+        return_tensors="pt",
+    ).input_ids  # fmt: skip
+    return ids
+
+
+@dataclass
+class ClipTask:
+    """Contrast over the batch, and over captions one attribute away from the true one."""
+
+    clip: open_clip.CLIP
+    tokenizer: CLIPTokenizer
+    world: World
+    train: Pictures
+    dev: Pictures
+    batch_size: int
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The whole CLIP."""
+        return {"clip": self.clip}
+
+    def updates(self, step: int, generator: torch.Generator) -> Iterator[Update]:
+        """One batch: symmetric contrastive loss plus the choice among near captions."""
+        rows = draw_rows(len(self.train), self.batch_size, generator)
+        rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+        captions = [self.train.captions[int(row)] for row in rows]
+        near = [
+            text for caption in captions for text in self.world.near(caption, NEAR_CAPTIONS, rng)
+        ]
+        images = (self.train.batch(rows) * 2 - 1).contiguous(memory_format=torch.channels_last)
+        ids = tokenize(self.tokenizer, captions + near)
+        labels = torch.arange(len(rows))
+
+        def part() -> Tensor:
+            with mixed_precision():
+                seen = self.clip.encode_image(images, normalize=True).float()
+                said = self.clip.encode_text(ids, normalize=True).float()
+            scale = self.clip.logit_scale.exp().clamp(max=100)
+            true, close = said[: len(rows)], said[len(rows) :].view(len(rows), NEAR_CAPTIONS, -1)
+            batch = scale * seen @ true.T
+            nearby = scale * torch.einsum("bd,bkd->bk", seen, close)
+            to_text = nn.functional.cross_entropy(torch.cat([batch, nearby], 1), labels)
+            return to_text + 0.5 * nn.functional.cross_entropy(batch.T, labels)
+
+        yield Update("loss", [part], ("clip",))
+
+    @torch.no_grad()
+    def validate(self, step: int, folder: Path) -> dict[str, float]:
+        """How often the true caption wins among 32, on dev pictures."""
+        rows = torch.arange(min(128, len(self.dev)))
+        scores = choose_captions(
+            self.clip, self.tokenizer, self.world, self.dev.batch(rows), self.dev.captions
+        )
+        return {"choice_32": float(scores.mean())}
+
+
+@torch.no_grad()
+def embed_images(clip: open_clip.CLIP, images: Tensor) -> Tensor:
+    """Pictures (N, 3, 64, 64) in [0, 1] -> unit embeddings (N, 128)."""
+    parts = [clip.encode_image(part * 2 - 1, normalize=True) for part in images.split(128)]
+    return torch.cat(parts).float()
+
+
+@torch.no_grad()
+def embed_texts(clip: open_clip.CLIP, tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
+    """Texts -> unit embeddings (N, 128); each distinct text is computed once."""
+    distinct = sorted(set(texts))
+    ids = tokenize(tokenizer, distinct)
+    found = torch.cat([clip.encode_text(part, normalize=True) for part in ids.split(512)]).float()
+    place = {text: index for index, text in enumerate(distinct)}
+    return found[torch.tensor([place[text] for text in texts])]
+
+
+def choose_captions(
+    clip: open_clip.CLIP,
+    tokenizer: CLIPTokenizer,
+    world: World,
+    images: Tensor,
+    captions: Sequence[str],
+    among: int = 32,
+) -> Tensor:
+    """Whether the true caption beats ``among - 1`` near ones: (N,) of 0 or 1."""
+    rng = np.random.default_rng(0)
+    texts = [[c, *world.near(c, among - 1, rng)] for c in captions[: len(images)]]
+    said = embed_texts(clip, tokenizer, [t for group in texts for t in group])
+    scores = torch.einsum(
+        "nd,nkd->nk", embed_images(clip, images), said.view(len(images), among, -1)
+    )
+    return (scores.argmax(1) == 0).float()
+
+
+def attribute_hits(
+    clip: open_clip.CLIP,
+    tokenizer: CLIPTokenizer,
+    world: World,
+    images: Tensor,
+    captions: Sequence[str],
+) -> dict[str, Tensor]:
+    """Attribute -> whether the caption beats all captions that differ in it alone (n,) of 0 or 1.
+
+    Both things of a scene count: ``kind`` holds first and second things. Pictures whose scene
+    lacks an attribute or has no other value for it do not count there.
+    """
+    seen = embed_images(clip, images)
+    questions = [
+        (row, name, [caption, *others])
+        for row, caption in enumerate(captions[: len(images)])
+        for name in world.attributes(caption)
+        if (others := world.variants(caption, name))
+    ]
+    texts = [text for *_, group in questions for text in group]
+    said = embed_texts(clip, tokenizer, texts)
+    hits: dict[str, list[Tensor]] = {}
+    start = 0
+    for row, name, group in questions:
+        scores = said[start : start + len(group)] @ seen[row]
+        hits.setdefault(name.removesuffix("2"), []).append((scores.argmax() == 0).float())
+        start += len(group)
+    return {name: torch.stack(found) for name, found in hits.items()}
+
+
+def text_encoder_from(clip: open_clip.CLIP, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """Return transformers' CLIPTextModel with the weights of the text tower."""
+    encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=WIDTH,
+            intermediate_size=4 * WIDTH,
+            projection_dim=WIDTH,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            max_position_embeddings=MAX_LENGTH,
+            hidden_act="gelu",
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    tower = clip.state_dict()
+    found = {
+        "embeddings.token_embedding.weight": tower["token_embedding.weight"],
+        "embeddings.position_embedding.weight": tower["positional_embedding"],
+        "final_layer_norm.weight": tower["ln_final.weight"],
+        "final_layer_norm.bias": tower["ln_final.bias"],
+    }
+    names = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "mlp.c_fc": "mlp.fc1",
+             "mlp.c_proj": "mlp.fc2", "attn.out_proj": "self_attn.out_proj"}  # fmt: skip
+    for layer in range(LAYERS):
+        ours, theirs = f"encoder.layers.{layer}", f"transformer.resblocks.{layer}"
+        for part in ("weight", "bias"):
+            for old, new in names.items():
+                found[f"{ours}.{new}.{part}"] = tower[f"{theirs}.{old}.{part}"]
+            joined = tower[f"{theirs}.attn.in_proj_{part}"].chunk(3)
+            for name, tensor in zip("qkv", joined, strict=True):
+                found[f"{ours}.self_attn.{name}_proj.{part}"] = tensor
+    prefix = "text_model." if any(k.startswith("text_model.") for k in encoder.state_dict()) else ""
+    missing, unexpected = encoder.load_state_dict(
+        {prefix + key: value for key, value in found.items()}, strict=False
+    )
+    if unexpected or [key for key in missing if not key.endswith("position_ids")]:
+        raise RuntimeError(f"text towers differ: missing {missing}, unexpected {unexpected}")
+    return encoder
+
+
+def save_clip(clip: open_clip.CLIP, tokenizer: CLIPTokenizer, folder: Path) -> None:
+    """Write an open_clip folder (``open_clip.create_model("local-dir:...")``), fp16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "model_cfg": clip_config(len(tokenizer)),
+        "preprocess_cfg": {
+            "size": 64, "mean": list(MEAN), "std": list(STD),
+            "interpolation": "bicubic", "resize_mode": "squash",
+        },
+    }  # fmt: skip
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+    state = {
+        key: value.detach().half().contiguous() if value.is_floating_point() else value.clone()
+        for key, value in clip.state_dict().items()
+    }
+    save_file(state, folder / "open_clip_model.safetensors")
+    tokenizer.save_pretrained(folder)

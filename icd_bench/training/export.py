@@ -1,0 +1,52 @@
+"""Writes the shipped model folder: a diffusers pipeline, extra U-Nets and adapters, in fp16."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import open_clip
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from icd_bench.diffusion.timestep_sets import TimestepSet
+
+from .adapters import Adapters
+from .clip import save_clip
+from .icd import FORWARD, REVERSE
+
+
+def export_pipeline(
+    folder: Path, vae: AutoencoderKL, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer,
+    unet: UNet2DConditionModel, scheduler: DDIMScheduler,
+) -> None:  # fmt: skip
+    """Write ``model_index.json`` and the five parts of a Stable Diffusion pipeline."""
+    pipeline = StableDiffusionPipeline(
+        vae=copy.deepcopy(vae).half(),
+        text_encoder=copy.deepcopy(text_encoder).half(),
+        tokenizer=tokenizer,
+        unet=copy.deepcopy(unet).half(),
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder)
+    tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))  # vocab.json, merges.txt
+
+
+def export_unet(folder: Path, unet: UNet2DConditionModel, name: str = "unet_cfg_distilled") -> None:
+    """Write another U-Net beside the pipeline's."""
+    copy.deepcopy(unet).half().save_pretrained(folder / name)
+
+
+def export_icd(folder: Path, adapters: Adapters, timesteps: TimestepSet) -> None:
+    """Write both adapters of a timestep set under their released names."""
+    adapters.save(FORWARD, folder / "icd" / timesteps.forward_file)
+    adapters.save(REVERSE, folder / "icd" / timesteps.reverse_file)
+
+
+def export_clip(folder: Path, clip: open_clip.CLIP, tokenizer: CLIPTokenizer) -> None:
+    """Write the open_clip folder."""
+    save_clip(clip, tokenizer, folder / "clip")
+    tokenizer.backend_tokenizer.model.save(str(folder / "clip"))

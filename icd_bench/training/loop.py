@@ -1,0 +1,298 @@
+"""One training loop for every stage: seeded, logged, checkpointed, resumable to the last bit.
+
+Every random choice of a step comes from a generator made of (seed, step) alone, so a run that was
+killed and continued equals an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from icd_bench.errors import UsageError
+
+LOG = "log.jsonl"
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train."""
+
+    steps: int
+    batch_size: int
+    lr: float
+    seed: int = 0
+    warmup: int = 100
+    final_lr: float = 0.02
+    """The cosine ends at this fraction of ``lr``."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    threads: int = 2
+    """Parts of a batch that run side by side; two parts add up the same in any order."""
+    ema: float = 0.0
+    """Largest decay of the exponential moving average; 0 keeps none."""
+    log_every: int = 25
+    validate_every: int = 500
+    checkpoint_every: int = 200
+
+    def lr_at(self, step: int) -> float:
+        """Learning rate of ``step``: linear warm-up, then cosine."""
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return self.lr * (self.final_lr + (1 - self.final_lr) * cosine)
+
+
+Part = Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class Update:
+    """One optimiser step.
+
+    Args:
+        name: of the loss in the log.
+        parts: functions whose values sum to the loss. Each runs forward and backward in a thread
+            of its own: on a CPU, whole passes side by side beat threads inside each operation.
+        modules: names of the modules it moves.
+    """
+
+    name: str
+    parts: Sequence[Part]
+    modules: tuple[str, ...]
+
+
+class Task(Protocol):
+    """What a stage trains and how it measures itself."""
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Name -> module; parameters that require a gradient are trained and checkpointed."""
+
+    def updates(self, step: int, generator: torch.Generator) -> Iterator[Update]:
+        """Yield the losses of one step; each is applied before the next is computed."""
+
+    def validate(self, step: int, folder: Path) -> dict[str, float]:
+        """Measure, write pictures into ``folder`` and return the figures to log."""
+
+
+class Trainer:
+    """State of one training run in ``folder``: modules, optimisers, averages and the step."""
+
+    def __init__(self, task: Task, plan: Plan, folder: Path) -> None:
+        self.task, self.plan, self.folder = task, plan, folder
+        self.step = 0
+        self.seconds = 0.0
+        self.threads = part_threads(plan.threads)
+        self.trained = {
+            name: {key: p for key, p in module.named_parameters() if p.requires_grad}
+            for name, module in task.modules.items()
+        }
+        self.buffers = {
+            name: {k: v for k, v in module.state_dict().items() if k not in parameters}
+            for name, module in task.modules.items()
+            for parameters in [dict(module.named_parameters())]
+        }
+        self.optimisers = {
+            name: torch.optim.AdamW(
+                parameters.values(),
+                lr=plan.lr,
+                betas=plan.betas,
+                weight_decay=plan.weight_decay,
+                fused=True,
+            )
+            for name, parameters in self.trained.items()
+        }
+        self.averages = {
+            name: {key: p.detach().clone() for key, p in parameters.items()}
+            for name, parameters in self.trained.items()
+            if plan.ema
+        }
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that a run continues from."""
+        return self.folder / CHECKPOINT
+
+    def resume(self) -> bool:
+        """Load the checkpoint; False where there is none."""
+        if not self.checkpoint.exists():
+            return False
+        with safe_open(self.checkpoint, framework="pt") as file:
+            metadata = json.loads(file.metadata()["training"])
+            if metadata["seed"] != self.plan.seed or metadata["batch_size"] != self.plan.batch_size:
+                raise UsageError(
+                    f"{self.checkpoint}: trained with seed {metadata['seed']} and batch size "
+                    f"{metadata['batch_size']}; give the same or another --out"
+                )
+            for name, parameters in self.trained.items():
+                state = self.optimisers[name].state
+                for key, parameter in parameters.items():
+                    parameter.data.copy_(file.get_tensor(f"weights.{name}.{key}"))
+                    if f"exp_avg.{name}.{key}" in file.keys():  # noqa: SIM118
+                        state[parameter] = {
+                            "step": torch.tensor(float(metadata["optimiser_steps"][name])),
+                            "exp_avg": file.get_tensor(f"exp_avg.{name}.{key}"),
+                            "exp_avg_sq": file.get_tensor(f"exp_avg_sq.{name}.{key}"),
+                        }
+                    if self.plan.ema:
+                        self.averages[name][key] = file.get_tensor(f"average.{name}.{key}")
+            for name, buffers in self.buffers.items():
+                for key, buffer in buffers.items():
+                    buffer.copy_(file.get_tensor(f"buffers.{name}.{key}"))
+        self.step, self.seconds = metadata["step"], metadata["seconds"]
+        return True
+
+    def save(self) -> None:
+        """Write the checkpoint; a crash leaves the previous one whole."""
+        tensors: dict[str, Tensor] = {}
+        optimiser_steps: dict[str, int] = {}
+        for name, parameters in self.trained.items():
+            for key, parameter in parameters.items():
+                tensors[f"weights.{name}.{key}"] = parameter.detach().contiguous()
+                state = self.optimisers[name].state.get(parameter)
+                if state:
+                    tensors[f"exp_avg.{name}.{key}"] = state["exp_avg"].contiguous()
+                    tensors[f"exp_avg_sq.{name}.{key}"] = state["exp_avg_sq"].contiguous()
+                    optimiser_steps[name] = int(state["step"])
+                if self.plan.ema:
+                    tensors[f"average.{name}.{key}"] = self.averages[name][key].contiguous()
+        for name, buffers in self.buffers.items():
+            tensors |= {f"buffers.{name}.{key}": value for key, value in buffers.items()}
+        training = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "seed": self.plan.seed,
+            "batch_size": self.plan.batch_size,
+            "optimiser_steps": optimiser_steps,
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = self.checkpoint.with_suffix(".partial")
+        save_file(tensors, partial, metadata={"training": json.dumps(training)})
+        os.replace(partial, self.checkpoint)
+
+    def start_over(self) -> None:
+        """Forget the log of an earlier run."""
+        (self.folder / LOG).unlink(missing_ok=True)
+
+    def train(self, stop_at: int | None = None) -> dict[str, float]:
+        """Train to the end of the plan, or to ``stop_at`` steps; return the last validation."""
+        figures: dict[str, float] = {}
+        end = self.plan.steps if stop_at is None else min(stop_at, self.plan.steps)
+        started, before = time.monotonic(), self.seconds
+        while self.step < end:
+            logs = self.take_step()
+            self.step += 1
+            self.seconds = before + time.monotonic() - started
+            if self.step % self.plan.log_every == 0 or self.step == end:
+                self.log(logs)
+            if self.step % self.plan.checkpoint_every == 0 or self.step == end:
+                self.save()
+            if self.step % self.plan.validate_every == 0 or self.step == end:
+                with self.averaged():
+                    figures = self.task.validate(self.step, self.folder)
+                self.log(figures)
+        return figures
+
+    def take_step(self) -> dict[str, float]:
+        """One step of the task: every update it yields, then the averages."""
+        lr = self.plan.lr_at(self.step)
+        logs: dict[str, float] = {"lr": lr}
+        for update in self.task.updates(self.step, step_generator(self.plan.seed, self.step)):
+            chosen = [self.optimisers[name] for name in update.modules]
+            for optimiser in chosen:
+                optimiser.zero_grad(set_to_none=True)
+            logs[update.name] = sum(self.threads.map(run_part, update.parts))
+            for name, optimiser in zip(update.modules, chosen, strict=True):
+                norm = nn.utils.clip_grad_norm_(self.trained[name].values(), self.plan.clip)
+                logs[f"grad_{name}"] = float(norm)
+                for group in optimiser.param_groups:
+                    group["lr"] = lr
+                optimiser.step()
+        self.average()
+        return logs
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Move the exponential moving averages towards the weights."""
+        decay = min(self.plan.ema, (1 + self.step) / (10 + self.step))
+        for name, averages in self.averages.items():
+            torch._foreach_lerp_(
+                list(averages.values()), [p.data for p in self.trained[name].values()], 1 - decay
+            )
+
+    def averaged(self) -> Averaged:
+        """Context in which the modules hold their averaged weights."""
+        return Averaged(self)
+
+    def log(self, figures: Mapping[str, float]) -> None:
+        """Append one line to ``log.jsonl`` and print it."""
+        line: dict[str, Any] = {"step": self.step, "seconds": round(self.seconds, 1), **figures}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        print("  ".join(f"{k} {v:.5g}" for k, v in line.items()), flush=True)
+
+
+class Averaged:
+    """Swaps the averaged weights in, in evaluation mode, and the trained ones back."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+
+    def swap(self) -> None:
+        """Exchange weights and averages."""
+        for name, averages in self.trainer.averages.items():
+            for key, parameter in self.trainer.trained[name].items():
+                averages[key], parameter.data = parameter.data, averages[key]
+
+    def __enter__(self) -> None:
+        self.swap()
+        for module in self.trainer.task.modules.values():
+            module.eval()
+
+    def __exit__(self, *_: object) -> None:
+        for module in self.trainer.task.modules.values():
+            module.train()
+        self.swap()
+
+
+def part_threads(count: int) -> ThreadPoolExecutor:
+    """A pool for ``count`` parts: each takes one core, a lone part takes them all."""
+    one_core = partial(torch.set_num_threads, 1)
+    return ThreadPoolExecutor(count, initializer=one_core if count > 1 else None)
+
+
+def run_part(part: Part) -> float:
+    """Forward and backward; return the loss."""
+    loss = part()
+    loss.backward()
+    return loss.item()
+
+
+def shards(count: int, parts: int) -> list[slice]:
+    """Slices that cut ``count`` rows into ``parts`` nearly equal pieces."""
+    edges = [count * i // parts for i in range(parts + 1)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """The generator of one step: a function of seed and step alone."""
+    return torch.Generator().manual_seed(seed * 1_000_003 + step)

@@ -1,0 +1,146 @@
+"""The training loop: resume, updates, averages, checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from icd_bench.errors import UsageError
+from icd_bench.training.loop import CHECKPOINT, LOG, Plan, Trainer, Update, shards
+
+PLAN = Plan(
+    steps=12, batch_size=8, lr=0.01, warmup=3, ema=0.9, log_every=1, validate_every=4,
+    checkpoint_every=4,
+)  # fmt: skip
+
+
+class Regression:
+    """Two networks that learn one linear map, one after the other in each step."""
+
+    def __init__(self, threads: int = 2) -> None:
+        torch.manual_seed(0)
+        self.first = nn.Sequential(
+            nn.Linear(6, 5), nn.BatchNorm1d(5, momentum=0.5), nn.Linear(5, 3)
+        )
+        self.second = nn.Linear(6, 3)
+        self.threads = threads
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        return {"first": self.first, "second": self.second}
+
+    def updates(self, step: int, generator: torch.Generator) -> Iterator[Update]:
+        x = torch.randn(8, 6, generator=generator)
+        y = x[:, :3].cumsum(1)
+
+        def part(name: str, rows: slice) -> Tensor:
+            error: Tensor = self.modules[name](x[rows]) - y[rows]
+            return error.square().sum() / len(x)
+
+        yield Update("first", [partial(part, "first", slice(0, 8))], ("first",))
+        pieces = [partial(part, "second", rows) for rows in shards(8, self.threads)]
+        yield Update("second", pieces, ("second",))
+
+    def validate(self, step: int, folder: Path) -> dict[str, float]:
+        return {"weight": float(self.second.weight.sum()), "training": float(self.first.training)}
+
+
+def state(trainer: Trainer) -> dict[str, Tensor]:
+    weights = {
+        f"{name}.{key}": value.clone()
+        for name, module in trainer.task.modules.items()
+        for key, value in module.state_dict().items()
+    }
+    averages = {
+        f"average.{name}.{key}": value.clone()
+        for name, values in trainer.averages.items()
+        for key, value in values.items()
+    }
+    return weights | averages
+
+
+def trained(folder: Path) -> Trainer:
+    trainer = Trainer(Regression(), PLAN, folder)
+    trainer.train()
+    return trainer
+
+
+def test_a_continued_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole")
+    first = Trainer(Regression(), PLAN, tmp_path / "cut")
+    first.train(stop_at=4)
+    first.take_step()  # work after the checkpoint that the kill destroys
+    second = Trainer(Regression(), PLAN, tmp_path / "cut")
+    assert second.resume()
+    assert second.step == 4
+    second.train()
+    expected, found = state(whole), state(second)
+    assert expected.keys() == found.keys()
+    for key, value in expected.items():
+        assert torch.equal(found[key], value), key
+
+
+def test_validation_sees_averaged_weights_in_evaluation_mode(tmp_path: Path) -> None:
+    trainer = trained(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    last = lines[-1]
+    assert last["training"] == 0
+    assert last["weight"] == pytest.approx(float(trainer.averages["second"]["weight"].sum()))
+    assert last["weight"] != pytest.approx(float(trainer.task.modules["second"].weight.sum()))
+    assert trainer.task.modules["first"].training
+
+
+def test_training_lowers_the_losses(tmp_path: Path) -> None:
+    trainer = Trainer(Regression(), Plan(steps=200, batch_size=8, lr=0.05, warmup=5), tmp_path)
+    trainer.train()
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    losses = [line["second"] for line in lines if "second" in line]
+    assert losses[-1] < 0.05 * losses[0]
+
+
+def test_parts_add_up_to_the_whole() -> None:
+    one, two = (
+        Trainer(Regression(threads), PLAN, Path("unused")).take_step() for threads in (1, 2)
+    )
+    assert two["second"] == pytest.approx(one["second"], rel=1e-6)
+    assert two["grad_second"] == pytest.approx(one["grad_second"], rel=1e-6)
+
+
+def test_a_checkpoint_of_another_seed_is_refused(tmp_path: Path) -> None:
+    trained(tmp_path)
+    other = Trainer(Regression(), Plan(steps=12, batch_size=8, lr=0.01, seed=1), tmp_path)
+    with pytest.raises(UsageError, match="seed 0"):
+        other.resume()
+
+
+def test_an_interrupted_write_leaves_the_checkpoint_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trained(tmp_path)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+
+    def torn(tensors: object, path: Path, metadata: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("icd_bench.training.loop.save_file", torn)
+    with pytest.raises(OSError, match="disk full"):
+        trainer.save()
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_learning_rate_warms_up_and_falls() -> None:
+    rates = [PLAN.lr_at(step) for step in range(PLAN.steps + 1)]
+    assert rates[0] == pytest.approx(PLAN.lr / 3)
+    assert max(rates) == PLAN.lr
+    assert rates[-1] == pytest.approx(PLAN.lr * PLAN.final_lr)
+
+
+def test_shards_cover_all_rows_once() -> None:
+    assert shards(7, 3) == [slice(0, 2), slice(2, 4), slice(4, 7)]
