@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from icd_bench.errors import BadSample
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -182,6 +182,9 @@ class Batch:
     seeds: tuple[int, ...]
     """One per sample, derived from the run's seed and the sample's id: noise never depends on the
     batch, the order or the worker. Make generators with ``icd_bench.diffusion.noise``."""
+    instructions: tuple[str, ...] = ()
+    """What to do to each picture ("make it snow"), for instruction-driven methods: the samples'
+    ``metadata["instruction"]``, "" where there is none; empty if nobody has one."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -245,6 +248,8 @@ class MetricInfo:
     """Parts of a sample besides source and edit: "mask", "target", "scene"."""
     group: Literal["preservation", "editing", "truth", "quality"] = "preservation"
     """What it says: source kept, prompt followed, agreement with the true edit, realism."""
+    range: tuple[float | None, float | None] = (None, None)
+    """Smallest and largest possible value; None where there is no limit."""
 
 
 @dataclass(frozen=True)

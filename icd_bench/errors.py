@@ -51,3 +51,11 @@ class RunLocked(IcdBenchError):
 
 class CorruptRun(IcdBenchError):
     """A run folder cannot be read; the message names the file."""
+
+
+class StorageFailed(IcdBenchError):
+    """A run folder cannot be written: a full disk, no permission. What is there stays valid."""
+
+
+class EditFailed(IcdBenchError):
+    """A method could not edit a picture; the message has its reason."""

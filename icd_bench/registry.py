@@ -58,7 +58,8 @@ class Registry(Generic[T]):
             UsageError: the plugin exists but cannot be imported.
         """
         if ".py:" in name:
-            return load_from_file(name)
+            from_file: type[T] = load_from_file(name)
+            return from_file
         entries = self.entries()
         if name not in entries:
             raise UnknownName(
@@ -104,3 +105,4 @@ methods: Registry[Any] = Registry("method", "icd_bench.methods")
 benchmarks: Registry[Any] = Registry("benchmark", "icd_bench.benchmarks")
 metrics: Registry[Any] = Registry("metric", "icd_bench.metrics")
 engines: Registry[Any] = Registry("engine", "icd_bench.engines")
+reports: Registry[Any] = Registry("report", "icd_bench.reports")

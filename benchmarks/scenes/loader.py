@@ -37,6 +37,24 @@ class Scenes:
         how_to_get="nothing to get: it comes with icd-bench",
         resolution=IMAGE_SIZE,
         default_model="scenes",
+        metrics=(
+            "background_psnr",
+            "background_lpips",
+            "background_ssim",
+            "background_mse",
+            "psnr",
+            "ssim",
+            "mse",
+            "lpips_alex",
+            "clip_image",
+            "clip_text",
+            "attribute_edited",
+            "attribute_kept",
+            "clip_target_image",
+            "target_psnr",
+            "target_ssim",
+            "target_lpips",
+        ),
     )
 
     def __init__(self, location: str | None = None, split: str | None = None) -> None:

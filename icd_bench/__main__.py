@@ -1,0 +1,7 @@
+"""``python -m icd_bench`` is ``icd-bench``."""
+
+import sys
+
+from icd_bench.cli.app import main
+
+sys.exit(main())
