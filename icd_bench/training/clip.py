@@ -18,13 +18,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from icd_bench.metrics.clip_network import fit
+
 from .data import Pictures, World, draw_rows
 from .loop import Update
-from .networks import mixed_precision
+from .networks import channels_last, mixed_precision
 from .tokenizer import MAX_LENGTH
 
 WIDTH, HEADS, LAYERS = 128, 4, 3
+IMAGE_SIZE = 128
+"""Pictures are enlarged: the stem of a ResNet divides by four, and the things are small."""
 NEAR_CAPTIONS = 2
+ATTRIBUTE_WEIGHT = 1.0
 MEAN = STD = (0.5, 0.5, 0.5)
 
 
@@ -32,7 +37,7 @@ def clip_config(vocabulary: int) -> dict[str, Any]:
     """open_clip's model configuration: a small ResNet and a 3-layer text transformer."""
     return {
         "embed_dim": 128,
-        "vision_cfg": {"image_size": 64, "layers": [1, 2, 2, 1], "width": 16},
+        "vision_cfg": {"image_size": IMAGE_SIZE, "layers": [1, 1, 2, 1], "width": 16},
         "text_cfg": {
             "context_length": MAX_LENGTH,
             "vocab_size": vocabulary,
@@ -59,11 +64,46 @@ def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
     return ids
 
 
+class AttributeHeads(nn.Module):
+    """Linear classifiers of every attribute, shared by pictures and captions.
+
+    They exist in training only: contrast alone takes long to find out that a caption is a list
+    of independent facts. That one set of classifiers reads both towers also aligns them.
+    """
+
+    def __init__(self, world: World, captions: Sequence[str]) -> None:
+        super().__init__()
+        facts = [world.attributes(caption) for caption in captions]
+        self.names = sorted({name for found in facts for name in found})
+        self.values = {
+            name: sorted({found.get(name, "") for found in facts}) for name in self.names
+        }
+        self.linear = nn.Linear(WIDTH, sum(map(len, self.values.values())))
+        places = {
+            name: {value: place for place, value in enumerate(values)}
+            for name, values in self.values.items()
+        }
+        self.labels = torch.tensor(
+            [[places[name][found.get(name, "")] for name in self.names] for found in facts]
+        )
+        """(N, A) class of every attribute of every caption; an absent attribute is a class."""
+
+    def forward(self, embeddings: Tensor, rows: Tensor) -> Tensor:
+        """Mean cross entropy of unit embeddings (B, D) of the captions ``rows`` (B,)."""
+        logits = self.linear(embeddings * WIDTH**0.5).split([len(v) for v in self.values.values()], 1)
+        losses = [
+            nn.functional.cross_entropy(found, labels)
+            for found, labels in zip(logits, self.labels[rows].unbind(1), strict=True)
+        ]
+        return torch.stack(losses).mean()
+
+
 @dataclass
 class ClipTask:
     """Contrast over the batch, and over captions one attribute away from the true one."""
 
     clip: open_clip.CLIP
+    heads: AttributeHeads
     tokenizer: CLIPTokenizer
     world: World
     train: Pictures
@@ -72,18 +112,16 @@ class ClipTask:
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
-        """The whole CLIP."""
-        return {"clip": self.clip}
+        """The whole CLIP, and the classifiers that are dropped after training."""
+        return {"clip": self.clip, "heads": self.heads}
 
     def updates(self, step: int, generator: torch.Generator) -> Iterator[Update]:
         """One batch: symmetric contrastive loss plus the choice among near captions."""
         rows = draw_rows(len(self.train), self.batch_size, generator)
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
         captions = [self.train.captions[int(row)] for row in rows]
-        near = [
-            text for caption in captions for text in self.world.near(caption, NEAR_CAPTIONS, rng)
-        ]
-        images = (self.train.batch(rows) * 2 - 1).contiguous(memory_format=torch.channels_last)
+        near = [text for caption in captions for text in self.near(caption, rng)]
+        images = prepare(self.train.batch(rows))
         ids = tokenize(self.tokenizer, captions + near)
         labels = torch.arange(len(rows))
 
@@ -96,24 +134,37 @@ class ClipTask:
             batch = scale * seen @ true.T
             nearby = scale * torch.einsum("bd,bkd->bk", seen, close)
             to_text = nn.functional.cross_entropy(torch.cat([batch, nearby], 1), labels)
-            return to_text + 0.5 * nn.functional.cross_entropy(batch.T, labels)
+            to_image = nn.functional.cross_entropy(batch.T, labels)
+            attributes: Tensor = self.heads(seen, rows) + self.heads(true, rows)
+            return to_text + 0.5 * to_image + ATTRIBUTE_WEIGHT * attributes
 
-        yield Update("loss", [part], ("clip",))
+        yield Update("loss", [part], ("clip", "heads"))
+
+    def near(self, caption: str, rng: np.random.Generator) -> list[str]:
+        """Captions one attribute away. Attributes with few values come as often as the others."""
+        variants = [self.world.variants(caption, name) for name in self.world.attributes(caption)]
+        variants = [found for found in variants if found]
+        chosen = rng.permutation(len(variants))[:NEAR_CAPTIONS]
+        return [variants[int(i)][int(rng.integers(len(variants[int(i)])))] for i in chosen]
 
     @torch.no_grad()
     def validate(self, step: int, folder: Path) -> dict[str, float]:
-        """How often the true caption wins among 32, on dev pictures."""
-        rows = torch.arange(min(128, len(self.dev)))
-        scores = choose_captions(
-            self.clip, self.tokenizer, self.world, self.dev.batch(rows), self.dev.captions
-        )
-        return {"choice_32": float(scores.mean())}
+        """How often the true caption wins among 32, and by attribute, on dev pictures."""
+        images = self.dev.batch(torch.arange(min(256, len(self.dev))))
+        judged = self.clip, self.tokenizer, self.world, images, self.dev.captions
+        hits = {name: float(found.mean()) for name, found in attribute_hits(*judged).items()}
+        return {"choice_32": float(choose_captions(*judged).mean())} | hits
+
+
+def prepare(images: Tensor) -> Tensor:
+    """Pictures (N, 3, H, W) in [0, 1] -> what the vision tower takes (N, 3, 128, 128)."""
+    return channels_last(fit(images, IMAGE_SIZE, squash=True) * 2 - 1)
 
 
 @torch.no_grad()
 def embed_images(clip: open_clip.CLIP, images: Tensor) -> Tensor:
-    """Pictures (N, 3, 64, 64) in [0, 1] -> unit embeddings (N, 128)."""
-    parts = [clip.encode_image(part * 2 - 1, normalize=True) for part in images.split(128)]
+    """Pictures (N, 3, H, W) in [0, 1] -> unit embeddings (N, 128)."""
+    parts = [clip.encode_image(prepare(part), normalize=True) for part in images.split(128)]
     return torch.cat(parts).float()
 
 
@@ -224,7 +275,7 @@ def save_clip(clip: open_clip.CLIP, tokenizer: CLIPTokenizer, folder: Path) -> N
     config = {
         "model_cfg": clip_config(len(tokenizer)),
         "preprocess_cfg": {
-            "size": 64, "mean": list(MEAN), "std": list(STD),
+            "size": IMAGE_SIZE, "mean": list(MEAN), "std": list(STD),
             "interpolation": "bicubic", "resize_mode": "squash",
         },
     }  # fmt: skip

@@ -70,8 +70,8 @@ PLANS: dict[str, Plan] = {
         6000, 16, lr=2e-3, ema=0.995, betas=(0.9, 0.99), validate_every=250, checkpoint_every=250
     ),
     "clip": Plan(
-        6000, 64, lr=1e-3, warmup=50, weight_decay=0.01, ema=0.99, threads=1,
-        validate_every=500, checkpoint_every=150,
+        4000, 64, lr=1e-3, warmup=50, weight_decay=0.01, ema=0.99, threads=1,
+        validate_every=200, checkpoint_every=100,
     ),
     "denoiser": Plan(
         8000, 32, lr=1e-3, warmup=150, ema=0.998, betas=(0.9, 0.99),
@@ -320,7 +320,8 @@ def clip_task(recipe: Recipe, plan: Plan) -> Task:
     """Stage 2."""
     model = clip.build_clip(len(recipe.tokenizer)).to(memory_format=torch.channels_last)
     pictures = recipe.train_pictures, recipe.dev_pictures
-    return ClipTask(model, recipe.tokenizer, recipe.world, *pictures, plan.batch_size)
+    heads = clip.AttributeHeads(recipe.world, recipe.train_pictures.captions)
+    return ClipTask(model, heads, recipe.tokenizer, recipe.world, *pictures, plan.batch_size)
 
 
 def denoiser_task(recipe: Recipe, plan: Plan) -> Task:
