@@ -15,8 +15,8 @@ from safetensors import safe_open
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.diffusion.timestep_sets import timestep_set
 from icd_bench.models import find_model
-from icd_bench.training.bars import Measurement, asked, follow, in_parts
-from icd_bench.training.card import StageRecord, card, write_card
+from icd_bench.training.scenes.bars import Measurement, asked, follow, in_parts
+from icd_bench.training.scenes.card import StageRecord, card, write_card
 
 FIGURES = {
     "autoencoder_psnr": 31.0,

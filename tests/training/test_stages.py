@@ -17,7 +17,6 @@ from icd_bench.errors import UsageError
 from icd_bench.training.adapters import PREFIX, Adapters
 from icd_bench.training.cfg_distill import CfgDistillTask
 from icd_bench.training.denoiser import denoising_losses
-from icd_bench.training.export import export_icd
 from icd_bench.training.icd import FORWARD, REVERSE, IcdTask, Schedule
 from icd_bench.training.latents import Latents, stratified
 from icd_bench.training.lcm import NAME, LcmTask
@@ -25,6 +24,7 @@ from icd_bench.training.loop import Plan, Task, Trainer
 from icd_bench.training.losses import Boundaries, Levels
 from icd_bench.training.networks import build_scheduler, replicate, with_guidance
 from icd_bench.training.scenes import train
+from icd_bench.training.scenes.model_folder import export_icd
 
 PLAN = Plan(steps=2, batch_size=4, lr=1e-3, warmup=1)
 LEVELS = Levels(build_scheduler().alphas_cumprod)

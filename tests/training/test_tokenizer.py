@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icd_bench.training.clip import tokenize
-from icd_bench.training.data import load_world
-from icd_bench.training.tokenizer import (
+from icd_bench.training.scenes.clip import tokenize
+from icd_bench.training.scenes.data import load_world
+from icd_bench.training.scenes.tokenizer import (
     apply_merges,
     build_tokenizer,
     load_tokenizer,

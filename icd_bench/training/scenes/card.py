@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
+from icd_bench.training.loop import CHECKPOINT
+
 from .bars import Measurement
-from .loop import CHECKPOINT
 
 _TITLES = {
     "autoencoder_psnr": "autoencoder, PSNR",

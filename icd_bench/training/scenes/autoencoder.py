@@ -11,10 +11,11 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
+from icd_bench.training.loop import Update, shards
+from icd_bench.training.networks import mixed_precision
+from icd_bench.training.pictures import psnr, write_sheet
+
 from .data import Pictures, draw_rows
-from .loop import Update, shards
-from .networks import mixed_precision
-from .pictures import psnr, write_sheet
 
 KL_WEIGHT = 1e-4
 EDGE_WEIGHT = 0.05

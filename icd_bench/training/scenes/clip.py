@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from icd_bench.metrics.clip_network import fit
+from icd_bench.training.loop import Update
+from icd_bench.training.networks import channels_last, mixed_precision
 
 from .data import Pictures, World, draw_rows
-from .loop import Update
-from .networks import channels_last, mixed_precision
 from .tokenizer import MAX_LENGTH
 
 WIDTH, HEADS, LAYERS = 128, 4, 3
@@ -90,7 +90,9 @@ class AttributeHeads(nn.Module):
 
     def forward(self, embeddings: Tensor, rows: Tensor) -> Tensor:
         """Mean cross entropy of unit embeddings (B, D) of the captions ``rows`` (B,)."""
-        logits = self.linear(embeddings * WIDTH**0.5).split([len(v) for v in self.values.values()], 1)
+        logits = self.linear(embeddings * WIDTH**0.5).split(
+            [len(v) for v in self.values.values()], 1
+        )
         losses = [
             nn.functional.cross_entropy(found, labels)
             for found, labels in zip(logits, self.labels[rows].unbind(1), strict=True)

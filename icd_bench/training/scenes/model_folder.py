@@ -10,10 +10,10 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from icd_bench.diffusion.timestep_sets import TimestepSet
+from icd_bench.training.adapters import Adapters
+from icd_bench.training.icd import FORWARD, REVERSE
 
-from .adapters import Adapters
 from .clip import save_clip
-from .icd import FORWARD, REVERSE
 
 
 def export_pipeline(
