@@ -20,7 +20,10 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @dataclass(frozen=True)
 class Case:
-    """One golden case: ``case.json`` and its tensors."""
+    """One golden case: ``case.json`` and its tensors.
+
+    Encoded pictures that several cases start from are kept once, in ``golden/x0.safetensors``.
+    """
 
     info: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -52,7 +55,10 @@ class Case:
 def read_case(name: str) -> Case:
     folder = GOLDEN / name
     info = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-    return Case(info, load_file(folder / "tensors.safetensors"))
+    tensors = load_file(folder / "tensors.safetensors")
+    if "x0" in info:
+        tensors["x0"] = load_file(GOLDEN / "x0.safetensors")[info["x0"]]
+    return Case(info, tensors)
 
 
 def tiny_sd_spec() -> ModelSpec:

@@ -16,11 +16,11 @@ PLANS: dict[str, Plan] = {
         6000, 16, lr=2e-3, ema=0.995, betas=(0.9, 0.99), validate_every=250, checkpoint_every=250
     ),
     "clip": Plan(
-        4000, 64, lr=1e-3, warmup=50, weight_decay=0.01, ema=0.99, threads=1,
+        3000, 64, lr=1e-3, warmup=50, weight_decay=0.01, ema=0.99, threads=1,
         validate_every=200, checkpoint_every=100,
     ),
     "denoiser": Plan(
-        8000, 32, lr=1e-3, warmup=150, ema=0.998, betas=(0.9, 0.99),
+        6000, 32, lr=1e-3, warmup=150, ema=0.998, betas=(0.9, 0.99),
         validate_every=500, checkpoint_every=150,
     ),
     "cfg-distill": Plan(
