@@ -17,7 +17,7 @@ import typer
 import icd_bench
 from icd_bench.errors import IcdBenchError
 
-from . import doctor, edit, listing, run, table, train
+from . import check_method, curve, diff, doctor, edit, figures, listing, run, table, train
 from .output import say
 
 DEBUG_VARIABLE = "ICD_BENCH_DEBUG"
@@ -36,8 +36,12 @@ app.command("list")(listing.list_plugins)
 app.command("run")(run.run)
 app.command("edit")(edit.edit)
 app.command("table")(table.table)
+app.command("curve")(curve.curve)
+app.command("figures")(figures.figures)
+app.command("diff")(diff.diff)
 app.add_typer(train.app, name="train")
 app.command("doctor")(doctor.doctor)
+app.command("check-method")(check_method.check_method)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

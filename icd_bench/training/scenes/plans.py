@@ -7,24 +7,24 @@ from dataclasses import replace
 from icd_bench.training.loop import Plan
 
 _ICD = Plan(
-    500, 8, lr=5e-4, warmup=20, ema=0.98, betas=(0.9, 0.99), validate_every=100, checkpoint_every=50
+    400, 8, lr=5e-4, warmup=20, ema=0.98, betas=(0.9, 0.99), validate_every=100, checkpoint_every=50
 )
 
-# About three hours on two quiet cores, most of them for the denoiser.
+# About two hours on two quiet cores, most of them for the denoiser.
 PLANS: dict[str, Plan] = {
     "autoencoder": Plan(
-        6000, 16, lr=2e-3, ema=0.995, betas=(0.9, 0.99), validate_every=250, checkpoint_every=250
+        1750, 16, lr=2e-3, ema=0.995, betas=(0.9, 0.99), validate_every=250, checkpoint_every=250
     ),
     "clip": Plan(
         3000, 64, lr=1e-3, warmup=50, weight_decay=0.01, ema=0.99, threads=1,
         validate_every=200, checkpoint_every=100,
     ),
     "denoiser": Plan(
-        6000, 32, lr=1e-3, warmup=150, ema=0.998, betas=(0.9, 0.99),
+        8000, 32, lr=1e-3, warmup=150, ema=0.998, betas=(0.9, 0.99),
         validate_every=500, checkpoint_every=150,
     ),
     "cfg-distill": Plan(
-        1200, 16, lr=4e-4, warmup=20, ema=0.98, betas=(0.9, 0.99),
+        1000, 16, lr=4e-4, warmup=20, ema=0.98, betas=(0.9, 0.99),
         validate_every=200, checkpoint_every=50,
     ),
     "icd-4a": _ICD,
