@@ -76,6 +76,7 @@ class ICD:
         title="Invertible consistency distillation",
         paper="Starodubcev et al., NeurIPS 2024, arXiv:2406.14539",
         needs=("icd",),
+        defaults={"scenes": {"guidance_scale": 8.0, "cross_replace": 0.2, "amplify": 1.0}},
         sweep={
             "cross_replace": (0.2, 0.4, 0.6, 0.8),
             "self_replace": (0.25, 0.5, 0.75, 1.0),

@@ -36,6 +36,7 @@ class NPI:
         version="1",
         title="Negative-prompt inversion + Prompt-to-Prompt",
         paper="Miyake et al., 2023, arXiv:2305.16807",
+        defaults={"scenes": {"guidance_scale": 2.5}},
         sweep={"guidance_scale": (2.5, 5.0, 7.5), "cross_replace": (0.2, 0.4, 0.6, 0.8)},
     )
     Setting: ClassVar = NPISetting

@@ -45,7 +45,17 @@ def work(tmp_path_factory: pytest.TempPathFactory, small_spec: ModelSpec) -> Ite
 
 def command(*more: str) -> list[str]:
     methods = "./one_jump.py:OneJump,identity"
-    return ["run", "--method", methods, "--bench", "album", "--model", "model", *more]
+    return [
+        "run",
+        "--no-anchors",
+        "--method",
+        methods,
+        "--bench",
+        "album",
+        "--model",
+        "model",
+        *more,
+    ]
 
 
 def test_run_edits_scores_and_says_where(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,6 +111,13 @@ def test_edit_checks_the_output_first(
     words = ["--source", "a cat", "--target", "a dog", "--model", "model", "--out", out]
     assert main(["edit", "album/cat.jpg", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_readmes_method_keeps_every_promise(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["check-method", "./one_jump.py:OneJump", "--samples", "2"])
+    assert code == 0, capsys.readouterr().out
 
 
 def test_the_readme_names_every_method(capsys: pytest.CaptureFixture[str]) -> None:

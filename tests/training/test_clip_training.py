@@ -85,7 +85,7 @@ def test_near_captions_differ_in_one_attribute_and_facing_is_not_rare(
     clip: open_clip.CLIP,
 ) -> None:
     caption = "a small blue wooden duck facing right on the left in the night in neon style"
-    task = ClipTask(clip, *[None] * 5, batch_size=1)  # type: ignore[arg-type]
+    task = ClipTask(clip, *[None] * 7, batch_size=1)  # type: ignore[arg-type]
     task.world = WORLD
     rng = np.random.default_rng(0)
     own = WORLD.attributes(caption)

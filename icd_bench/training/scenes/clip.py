@@ -6,7 +6,7 @@ It also gives the denoiser's text encoder its start, as CLIP's text tower does i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from icd_bench.metrics.clip_network import fit
+from icd_bench.training.latents import Latents
 from icd_bench.training.loop import Update
 from icd_bench.training.networks import channels_last, mixed_precision
 
@@ -30,6 +31,8 @@ IMAGE_SIZE = 128
 """Pictures are enlarged: the stem of a ResNet divides by four, and the things are small."""
 NEAR_CAPTIONS = 2
 ATTRIBUTE_WEIGHT = 1.0
+MOST_NOISE, LEAST_SIDE = 0.4, 20
+"""How worn training pictures are: noise of unit latents, and pixels when resampled."""
 MEAN = STD = (0.5, 0.5, 0.5)
 
 
@@ -110,6 +113,10 @@ class ClipTask:
     world: World
     train: Pictures
     dev: Pictures
+    latents: Latents
+    """Of the training pictures."""
+    decode: Callable[[Tensor], Tensor]
+    """Latents -> pictures (B, 3, H, W) in [0, 1]."""
     batch_size: int
 
     @property
@@ -123,7 +130,7 @@ class ClipTask:
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
         captions = [self.train.captions[int(row)] for row in rows]
         near = [text for caption in captions for text in self.near(caption, rng)]
-        images = prepare(self.train.batch(rows))
+        images = prepare(self.worn(rows, generator))
         ids = tokenize(self.tokenizer, captions + near)
         labels = torch.arange(len(rows))
 
@@ -141,6 +148,25 @@ class ClipTask:
             return to_text + 0.5 * to_image + ATTRIBUTE_WEIGHT * attributes
 
         yield Update("loss", [part], ("clip", "heads"))
+
+    def worn(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Training pictures (B, 3, H, W) of which two thirds are worn.
+
+        What a CLIP is asked about later was generated or edited: it is a little soft, and went
+        through the autoencoder. A third is decoded from noisy latents, a third is resampled.
+        """
+        images = self.train.batch(rows)
+        wear = torch.randint(3, (len(rows),), generator=generator)
+        decoded, resampled = wear == 1, wear == 2
+        x0 = self.latents.x0[rows[decoded]].float()
+        level = MOST_NOISE * torch.rand(len(x0), 1, 1, 1, generator=generator)
+        noisy = x0 + level * torch.randn(x0.shape, generator=generator)
+        side = int(torch.randint(LEAST_SIDE, images.shape[-1], (1,), generator=generator))
+        soft = fit(fit(images[resampled], side, squash=True), images.shape[-1], squash=True)
+        with torch.no_grad():
+            images[decoded] = self.decode(noisy)
+        images[resampled] = soft
+        return images
 
     def near(self, caption: str, rng: np.random.Generator) -> list[str]:
         """Captions one attribute away. Attributes with few values come as often as the others."""

@@ -42,7 +42,10 @@ def clip_task(recipe: Recipe, plan: Plan) -> Task:
     model = clip.build_clip(len(recipe.tokenizer)).to(memory_format=torch.channels_last)
     pictures = recipe.train_pictures, recipe.dev_pictures
     heads = clip.AttributeHeads(recipe.world, recipe.train_pictures.captions)
-    return ClipTask(model, heads, recipe.tokenizer, recipe.world, *pictures, plan.batch_size)
+    return ClipTask(
+        model, heads, recipe.tokenizer, recipe.world, *pictures, recipe.latents, recipe.decode,
+        plan.batch_size,
+    )  # fmt: skip
 
 
 def denoiser_task(recipe: Recipe, plan: Plan) -> Task:
