@@ -1,6 +1,8 @@
-# make demo   install into .venv, edit the embedded benchmark with five methods, print the table
+# make demo   install into .venv, edit the embedded benchmark with five methods, show the results
 # make test   what continuous integration runs: lint, types, tests
 # make lint   ruff and mypy
+# make check  is the embedded model edited as well as the committed baseline says?
+# make baseline  make that baseline anew, margins above the noise of a second seed
 # make clean  remove .venv, caches and builds (runs/ stays)
 
 PYTHON ?= python3
@@ -10,10 +12,11 @@ DEMO_SAMPLES ?= 20
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint check baseline clean
 
 demo: $(VENV)/installed
 	$(BIN)/icd-bench run --method icd,ddim,npi,sdedit,identity --bench scenes --limit $(DEMO_SAMPLES)
+	$(BIN)/icd-bench report
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
@@ -22,6 +25,20 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+CHECKED := --method icd,sdedit,identity --set sdedit.steps=20 --bench scenes --subset ci
+BASELINE := baselines/scenes-ci.json
+
+check: $(VENV)/installed
+	rm -rf runs/check
+	$(BIN)/icd-bench run $(CHECKED) --out runs/check
+	$(BIN)/icd-bench check runs/check --baseline $(BASELINE) --pictures runs/check-worst
+
+baseline: $(VENV)/installed
+	rm -rf runs/baseline runs/baseline-noise $(BASELINE)
+	$(BIN)/icd-bench run $(CHECKED) --out runs/baseline
+	$(BIN)/icd-bench run $(CHECKED) --seed 1 --out runs/baseline-noise
+	$(BIN)/icd-bench baseline make runs/baseline --noise runs/baseline-noise --out $(BASELINE) --seconds 3
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

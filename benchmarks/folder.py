@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from icd_bench.api import BenchmarkInfo, BlendWords, Sample
 from icd_bench.errors import BadSample, UsageError
-from icd_bench.pictures import decode_mask, decode_picture, picture_size
 from icd_bench.registry import suggest
 
+from .captions import strip_brackets
+from .picture_files import find_picture
 from .prompt_files import PROMPT_FILES, Row, read_rows
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 COLUMNS = (
     "image",
@@ -84,29 +78,6 @@ class Folder:
             yield sample
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """A picture file as it was when the folder was listed."""
-
-    path: Path
-    digest: str
-    size: tuple[int, int]
-    where: str
-    column: str
-
-    def read(self) -> bytes:
-        """Return the file's bytes; raises BadSample if they are no longer the same."""
-        data = _read_bytes(self.path, self.where, self.column)
-        if sha256(data).hexdigest() != self.digest:
-            raise BadSample(
-                self.where,
-                self.column,
-                f'"{self.path.name}" has changed since the folder was read',
-                "start the command again",
-            )
-        return data
-
-
 def _find_prompts(root: Path) -> Path:
     if not root.is_dir():
         raise UsageError(f"{root}: there is no such folder")
@@ -122,8 +93,8 @@ def _find_prompts(root: Path) -> Path:
 
 def _sample(root: Path, row: Row) -> Sample:
     source, target = _prompt(row, "source"), _prompt(row, "target")
-    image = _picture(root, row, "image")
-    mask = _picture(root, row, "mask") if row.text("mask") else None
+    image = find_picture(root, row.text("image"), row.where, "image")
+    mask = find_picture(root, row.text("mask"), row.where, "mask") if row.text("mask") else None
     if mask and mask.size != image.size:
         raise BadSample(
             row.where,
@@ -132,16 +103,16 @@ def _sample(root: Path, row: Row) -> Sample:
             "make both the same size",
         )
     words = _blend_words(row)
-    prompts = [_without_brackets(source), _without_brackets(target)]
+    prompts = [strip_brackets(source), strip_brackets(target)]
     content = [image.digest, *prompts, words.source, words.target, mask.digest if mask else None]
     return Sample(
         id=row.text("id") or _default_id(row.text("image"), source, target),
         source_prompt=prompts[0],
         target_prompt=prompts[1],
         digest=sha256(json.dumps(["folder", 1, *content]).encode()).hexdigest(),
-        read_image=partial(_read_image, image),
+        read_image=image.read_image,
         blend_words=words,
-        read_mask=partial(_read_mask, mask) if mask else None,
+        read_mask=mask.read_mask if mask else None,
         category=row.text("category"),
         metadata={
             "image": row.text("image"),
@@ -155,13 +126,9 @@ def _sample(root: Path, row: Row) -> Sample:
 
 def _prompt(row: Row, column: str) -> str:
     prompt = " ".join(row.text(column).split())
-    if not _without_brackets(prompt):
+    if not strip_brackets(prompt):
         raise BadSample(row.where, column, "the prompt is empty", "describe the picture in words")
     return prompt
-
-
-def _without_brackets(prompt: str) -> str:
-    return " ".join(re.sub(r"[\[\]]", "", prompt).split())
 
 
 def _default_id(image: str, source: str, target: str) -> str:
@@ -183,47 +150,3 @@ def _blend_words(row: Row) -> BlendWords:
     if pairs:
         return BlendWords(tuple(s for s, _ in pairs if s), tuple(t for _, t in pairs if t))
     return BlendWords(source, target)
-
-
-def _picture(root: Path, row: Row, column: str) -> _Picture:
-    name = row.text(column)
-    if not name:
-        raise BadSample(row.where, column, "no file is named", "write its name in the folder")
-    where = f"{row.where}, {name[:80]}"
-    path = _inside(root, name, where, column)
-    data = _read_bytes(path, where, column)
-    return _Picture(
-        path, sha256(data).hexdigest(), picture_size(data, where, column), where, column
-    )
-
-
-def _inside(root: Path, name: str, where: str, column: str) -> Path:
-    """Return the file's real path; raises BadSample if it is not below ``root``, links included."""
-    try:
-        path = (root / name).resolve()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise BadSample(where, column, f"is no file name: {error}", "check its name") from error
-    if path == root or not path.is_relative_to(root):
-        raise BadSample(where, column, "is outside the folder", "copy the file into the folder")
-    return path
-
-
-def _read_bytes(path: Path, where: str, column: str) -> bytes:
-    try:
-        if path.is_file():
-            return path.read_bytes()
-        near = suggest(path.name, [other.name for other in path.parent.iterdir()])
-    except FileNotFoundError:
-        near = ""
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise BadSample(where, column, f"cannot be read: {reason}", "check the file") from error
-    raise BadSample(where, column, "there is no such file", near.strip() or "check its name")
-
-
-def _read_image(picture: _Picture) -> NDArray[np.uint8]:
-    return decode_picture(picture.read(), picture.where, picture.column)
-
-
-def _read_mask(picture: _Picture) -> NDArray[np.bool_]:
-    return decode_mask(picture.read(), picture.where, picture.column)

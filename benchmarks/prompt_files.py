@@ -129,7 +129,7 @@ def _csv_rows(
             if len(values) > len(header):
                 yield BadSample(
                     where,
-                    header[-1],
+                    header[-1] or "header",
                     f"{len(values)} values in {len(header)} columns",
                     f'put a text with "{delimiter}" in it in double quotes',
                 )
@@ -151,7 +151,9 @@ def _check_header(
         raise BadSample(where, "header", "the file is empty", f"name columns {', '.join(required)}")
     for name in header:
         if header.count(name) > 1:
-            raise BadSample(where, name, "the column is there twice", "rename one of them")
+            raise BadSample(
+                where, name or "header", "the column is there twice", "rename one of them"
+            )
     _check_columns(where, header, columns, required)
 
 

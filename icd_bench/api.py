@@ -250,6 +250,8 @@ class MetricInfo:
     """What it says: source kept, prompt followed, agreement with the true edit, realism."""
     range: tuple[float | None, float | None] = (None, None)
     """Smallest and largest possible value; None where there is no limit."""
+    on_request: bool = False
+    """Computed only where it is named, by the user, the benchmark or the protocol."""
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,13 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     return decode_picture(data, str(path), "image")
 
 
+def through_jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Return (H, W, 3) as a JPEG file with chroma subsampled 4:2:0 shows it."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="JPEG", quality=quality, subsampling="4:2:0")
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
 _EXIF_ORIENTATION = 0x0112
 _QUARTER_TURNS = (5, 6, 7, 8)
 

@@ -50,6 +50,7 @@ class DDIM:
         version="1",
         title="DDIM inversion + Prompt-to-Prompt",
         paper="Song et al., ICLR 2021, arXiv:2010.02502; Hertz et al., arXiv:2208.01626",
+        defaults={"scenes": {"guidance_scale": 2.5}},
         sweep={"guidance_scale": (1.0, 2.5, 5.0, 7.5), "cross_replace": (0.2, 0.4, 0.6, 0.8)},
     )
     Setting: ClassVar = DDIMSetting

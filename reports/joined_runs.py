@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from icd_bench.errors import UsageError
+from icd_bench.run.conditions import Conditions
 from icd_bench.run.store import RunFolder
 
 from .table_model import Column
@@ -25,6 +26,8 @@ class JoinedRuns:
     """One for each metric and signature."""
     defaults: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Method -> its default setting."""
+    conditions: dict[str, str] = field(default_factory=dict)
+    """Method -> what it was given beyond the samples, for those that were given anything."""
     anchors: set[str] = field(default_factory=set)
     """Methods that are reference lines."""
     methods: list[str] = field(default_factory=list)
@@ -78,6 +81,9 @@ def _mark(metric: str, signature: str) -> str:
 def _take_methods(joined: JoinedRuns, methods: Mapping[str, Mapping[str, Any]]) -> None:
     for name, card in methods.items():
         joined.defaults[name] = card["default_setting"]
+        told = str(Conditions.model_validate(card.get("conditions", {})))
+        if told:
+            joined.conditions[name] = told
         if card["anchor"]:
             joined.anchors.add(name)
         if name not in joined.methods:

@@ -21,7 +21,7 @@ from icd_bench.stats.intervals import mean_interval
 from .joined_runs import JoinedRuns, join_runs
 from .settings_label import setting_label, setting_order
 from .table_formats import RENDERERS
-from .table_model import Column, Row, Table
+from .table_model import Column, Marks, Row, Table
 
 IDENTITY = [
     "benchmark",
@@ -32,37 +32,59 @@ IDENTITY = [
     "method",
     "method_version",
     "setting",
+    "resolution",
 ]
 
 
-def build_table(runs: Sequence[Path]) -> Table:
+def build_table(runs: Sequence[Path], ranked_together: bool = False) -> Table:
     """Return the table of some run folders.
 
     Each value is the mean over edits with its 95 % interval, in which the edits of one sample
     with several seeds are a cluster. Seconds are medians: the first batch also loads networks.
 
+    Args:
+        runs: run folders.
+        ranked_together: whether rows that differ in resolution or conditions are rivals.
+
     Raises:
         UsageError: a path is not a run folder, or no run has a finished cell.
         CorruptRun: a run cannot be read.
     """
-    joined = join_runs(runs)
+    return table_of(join_runs(runs), ranked_together)
+
+
+def table_of(joined: JoinedRuns, ranked_together: bool = False) -> Table:
+    """Return the table of runs that have been joined; see :func:`build_table`."""
     settings = _settings(joined.cells)
     rows = [
-        _row(dict(zip(IDENTITY, map(str, key), strict=True)), cells, joined, settings)
+        replace(
+            _row(dict(zip(IDENTITY, map(str, key), strict=True)), cells, joined, settings),
+            ranked_together=ranked_together,
+        )
         for key, cells in joined.cells.groupby(IDENTITY, sort=False)
         if isinstance(key, tuple)
     ]
     rows.sort(key=lambda row: _place(row, joined.methods))
     columns = [column for column in joined.columns if _has_value(column, rows)]
-    best = {column.key: _best(column, rows) for column in columns}
+    ranks = {column.key: _ranks(column, rows) for column in columns}
     rows = [
-        replace(row, best=frozenset(key for key, winners in best.items() if index in winners))
+        replace(
+            row,
+            best=frozenset(key for key, rank in ranks.items() if rank.get(index) == 0),
+            second=frozenset(key for key, rank in ranks.items() if rank.get(index) == 1),
+        )
         for index, row in enumerate(rows)
     ]
     return Table(tuple(rows), tuple(columns), tuple(_notes(rows, columns)))
 
 
-def render(table: Table, form: str, width: int | None = None, colour: bool | None = None) -> str:
+def render(
+    table: Table,
+    form: str,
+    width: int | None = None,
+    colour: bool | None = None,
+    marks: Marks | None = None,
+) -> str:
     """Return a table as text.
 
     Args:
@@ -70,13 +92,15 @@ def render(table: Table, form: str, width: int | None = None, colour: bool | Non
         form: "rich", "csv", "md", "latex" or "json".
         width: of the terminal in characters ("rich" only); None: as it is, 120 outside one.
         colour: with terminal colours ("rich" only); None: where standard output shows them.
+        marks: of "rich", "md" and "latex"; None: all of them. "csv" and "json" have every number.
 
     Raises:
         UsageError: there is no such form.
     """
     if form not in RENDERERS:
         raise UsageError(f'unknown format "{form}"; known: {", ".join(RENDERERS)}')
-    return RENDERERS[form](table, width or get_terminal_size((120, 24)).columns, colour)
+    columns = width or get_terminal_size((120, 24)).columns
+    return RENDERERS[form](table, columns, colour, marks or Marks())
 
 
 def _settings(cells: pd.DataFrame) -> dict[str, list[Mapping[str, Any]]]:
@@ -108,6 +132,8 @@ def _row(
         setting=setting,
         label=setting_label(setting, joined.defaults.get(method, {}), settings[method]),
         anchor=method in joined.anchors,
+        resolution=identity["resolution"],
+        conditions=joined.conditions.get(method, ""),
         samples=frozenset(done["sample_id"]),
         n=len(done),
         failed=len(cells) - len(done),
@@ -138,20 +164,22 @@ def _has_value(column: Column, rows: Sequence[Row]) -> bool:
     return any(not isnan(row.values[column.key].mean) for row in rows)
 
 
-def _best(column: Column, rows: Sequence[Row]) -> set[int]:
-    """Return the rows that are best among those they can be compared with, if there are any."""
+def _ranks(column: Column, rows: Sequence[Row]) -> dict[int, int]:
+    """Return the place of each best (0) and second-best (1) row among those it competes with.
+
+    A row without a rival has no place; a second place needs three rows.
+    """
     sign = 1 if column.direction == "higher" else -1
-    winners: set[int] = set()
+    ranks: dict[int, int] = {}
     for block in {row.block for row in rows}:
         means = {
             index: sign * row.values[column.key].mean
             for index, row in enumerate(rows)
             if row.block == block and not row.anchor and not isnan(row.values[column.key].mean)
         }
-        if len(means) > 1:
-            top = max(means.values())
-            winners |= {index for index, mean in means.items() if mean == top}
-    return winners
+        places = sorted(set(means.values()), reverse=True)[: max(0, min(2, len(means) - 1))]
+        ranks |= {i: places.index(mean) for i, mean in means.items() if mean in places}
+    return ranks
 
 
 def _notes(rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[str]:

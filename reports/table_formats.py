@@ -15,7 +15,8 @@ from typing import Any
 
 from icd_bench.stats.intervals import MeanInterval
 
-from .table_model import ARROWS, Column, Row, Table
+from .json_text import json_text
+from .table_model import ARROWS, Column, Marks, Row, Table
 
 GROUP_TITLES = {
     "preservation": "Is the source kept?",
@@ -26,9 +27,10 @@ GROUP_TITLES = {
 FEWER = "†"
 MOST_DECIMALS = 4
 BETWEEN_COLUMNS = 3
+PREAMBLE = r"% \usepackage{booktabs}"
 
 
-def to_rich(table: Table, width: int, colour: bool | None) -> str:
+def to_rich(table: Table, width: int, colour: bool | None, marks: Marks) -> str:
     """Return a table for a terminal: one below the other for each group of metrics."""
     from rich.console import Console
 
@@ -42,17 +44,17 @@ def to_rich(table: Table, width: int, colour: bool | None) -> str:
         highlight=False,
     )
     shown_group = ""
-    for index, columns in enumerate(_panels(table, width)):
+    for index, columns in enumerate(_panels(table, width, marks)):
         group = columns[0].group if columns else ""
         title = GROUP_TITLES.get(group, group) if group != shown_group else None
-        console.print(_rich_table(table, columns, title, with_cost=index == 0))
+        console.print(_rich_table(table, columns, marks, title, with_cost=index == 0))
         shown_group = group
     for note in table.notes:
         console.print(note, style="dim", markup=False)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
-def to_csv(table: Table, width: int, colour: bool | None) -> str:
+def to_csv(table: Table, width: int, colour: bool | None, marks: Marks) -> str:
     """Return one line a row, with mean, interval and number of values of each column."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -67,7 +69,7 @@ def to_csv(table: Table, width: int, colour: bool | None) -> str:
     return buffer.getvalue()
 
 
-def to_json(table: Table, width: int, colour: bool | None) -> str:
+def to_json(table: Table, width: int, colour: bool | None, marks: Marks) -> str:
     """Return columns, rows and notes; a number that JSON cannot hold is null or a word."""
     content = {
         "columns": [asdict(column) for column in table.columns],
@@ -77,47 +79,49 @@ def to_json(table: Table, width: int, colour: bool | None) -> str:
                 "setting": dict(row.setting),
                 "warned": row.warned,
                 "best": sorted(row.best),
+                "second": sorted(row.second),
                 "values": {column.key: asdict(row.values[column.key]) for column in table.columns},
             }
             for row in table.rows
         ],
         "notes": list(table.notes),
     }
-    return json.dumps(_jsonable(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(content)
 
 
-def to_markdown(table: Table, width: int, colour: bool | None) -> str:
-    """Return one Markdown table; the best values are bold."""
+def to_markdown(table: Table, width: int, colour: bool | None, marks: Marks) -> str:
+    """Return one Markdown table; the best values are bold, the second-best italic."""
     header = [*_names(table), *_COST, *(column.heading for column in table.columns)]
     lines = [_pipes(header), _pipes(["---"] * len(_names(table)) + ["--:"] * _numbers(table))]
     for row in table.rows:
         cells = [*_name_cells(table, row), *_cost_cells(row)]
-        for column, text in _value_cells(table, row):
-            cells.append(f"**{text}**" if column.key in row.best else text)
+        for column, text in _value_cells(table, row, marks):
+            cells.append(_marked(text, column, row, marks, "**{}**", "_{}_"))
         lines.append(_pipes(cells))
     notes = [f"\n{note}" for note in table.notes]
     return "\n".join([*lines, *notes]) + "\n"
 
 
-def to_latex(table: Table, width: int, colour: bool | None) -> str:
-    """Return a booktabs table; the best values are bold, anchors follow after a rule."""
+def to_latex(table: Table, width: int, colour: bool | None, marks: Marks) -> str:
+    """Return a booktabs table: best bold, second-best underlined, anchors after a rule."""
     columns = "l" * len(_names(table)) + "r" * _numbers(table)
     header = [_tex(name) for name in (*_names(table), *_COST)]
     header += [_tex(column.key) + _TEX_ARROWS[column.direction] for column in table.columns]
-    lines = [f"\\begin{{tabular}}{{{columns}}}", "\\toprule", " & ".join(header) + r" \\"]
+    lines = [PREAMBLE, f"\\begin{{tabular}}{{{columns}}}", "\\toprule", " & ".join(header) + r" \\"]
     for _, rows in groupby(table.rows, key=lambda row: (row.block, row.anchor)):
         lines.append("\\midrule")
         for row in rows:
             cells = [_tex(cell) for cell in (*_name_cells(table, row), *_cost_cells(row))]
-            for column, text in _value_cells(table, row):
-                cell = _tex(text)
-                cells.append(f"\\textbf{{{cell}}}" if column.key in row.best else cell)
+            for column, text in _value_cells(table, row, marks):
+                cells.append(
+                    _marked(_tex(text), column, row, marks, r"\textbf{{{}}}", r"\underline{{{}}}")
+                )
             lines.append(" & ".join(cells) + r" \\")
     lines += ["\\bottomrule", "\\end{tabular}"]
     return "\n".join([*lines, *(f"% {note}" for note in table.notes)]) + "\n"
 
 
-RENDERERS: dict[str, Callable[[Table, int, bool | None], str]] = {
+RENDERERS: dict[str, Callable[[Table, int, bool | None, Marks], str]] = {
     "rich": to_rich,
     "csv": to_csv,
     "md": to_markdown,
@@ -174,6 +178,8 @@ def _name_cells(table: Table, row: Row) -> list[str]:
         "split": row.split or "default",
         "protocol": row.protocol,
         "model": row.model,
+        "resolution": row.resolution,
+        "conditions": row.conditions or "default",
         "method": row.method,
         "setting": row.label or "default",
     }
@@ -193,24 +199,33 @@ def _cost_cells(row: Row) -> list[str]:
     return [str(row.n), str(row.failed), nfe, f"{row.seconds:.2g}"]
 
 
-def _value_cells(table: Table, row: Row) -> Iterator[tuple[Column, str]]:
+def _value_cells(table: Table, row: Row, marks: Marks) -> Iterator[tuple[Column, str]]:
     for column in table.columns:
         decimals = _decimals([other.values[column.key] for other in table.rows])
         value = row.values[column.key]
         fewer = FEWER if 0 < value.n < row.n else ""
-        yield column, value_text(value, decimals) + fewer
+        yield column, value_text(value, decimals, marks.intervals) + fewer
 
 
-def value_text(value: MeanInterval, decimals: int) -> str:
-    """Return "27.31 ±0.42"; without the interval where there is none."""
+def value_text(value: MeanInterval, decimals: int, interval: bool = True) -> str:
+    """Return "27.31 ±0.42"; without the interval where there is none, or none is wanted."""
     if isnan(value.mean):
         return "–"
     if isinf(value.mean):
         return "∞" if value.mean > 0 else "-∞"
     mean = f"{value.mean:.{decimals}f}"
-    if isnan(value.low):
+    if isnan(value.low) or not interval:
         return mean
     return f"{mean} ±{(value.high - value.low) / 2:.{decimals}f}"
+
+
+def _marked(text: str, column: Column, row: Row, marks: Marks, best: str, second: str) -> str:
+    """Return a text in the form for the best or second-best value, as it is for others."""
+    if marks.bold and column.key in row.best:
+        return best.format(text)
+    if marks.underline and column.key in row.second:
+        return second.format(text)
+    return text
 
 
 def _decimals(values: Sequence[MeanInterval]) -> int:
@@ -224,11 +239,11 @@ def _decimals(values: Sequence[MeanInterval]) -> int:
 # -------------------------------------------------------------------------------- rich
 
 
-def _panels(table: Table, width: int) -> Iterator[list[Column]]:
+def _panels(table: Table, width: int, marks: Marks) -> Iterator[list[Column]]:
     """Cut the columns into as many tables as the width asks for, a group of metrics at a time."""
     names = _width([list(_names(table)), *(_name_cells(table, row) for row in table.rows)])
     cost = _width([list(_COST), *(_cost_cells(row) for row in table.rows)])
-    widths = {column.key: _width(_column_cells(table, column)) for column in table.columns}
+    widths = {column.key: _width(_column_cells(table, column, marks)) for column in table.columns}
     groups = dict.fromkeys([*GROUP_TITLES, *(column.group for column in table.columns)])
     free, panel = width - names - cost, list[Column]()
     for group in groups:
@@ -246,13 +261,13 @@ def _width(lines: Sequence[Sequence[str]]) -> int:
     return sum(max(map(len, cells)) + BETWEEN_COLUMNS for cells in zip(*lines, strict=True))
 
 
-def _column_cells(table: Table, column: Column) -> list[list[str]]:
-    texts = [dict(_by_key(table, row))[column.key] for row in table.rows]
+def _column_cells(table: Table, column: Column, marks: Marks) -> list[list[str]]:
+    texts = [dict(_by_key(table, row, marks))[column.key] for row in table.rows]
     return [[text] for text in (*_heading_lines(column), *texts)]
 
 
-def _by_key(table: Table, row: Row) -> Iterator[tuple[str, str]]:
-    for column, text in _value_cells(table, row):
+def _by_key(table: Table, row: Row, marks: Marks) -> Iterator[tuple[str, str]]:
+    for column, text in _value_cells(table, row, marks):
         yield column.key, text
 
 
@@ -262,7 +277,9 @@ def _heading_lines(column: Column) -> list[str]:
     return [*([" ".join(words)] if words else []), f"{last} {ARROWS[column.direction]}"]
 
 
-def _rich_table(table: Table, columns: Sequence[Column], title: str | None, with_cost: bool) -> Any:
+def _rich_table(
+    table: Table, columns: Sequence[Column], marks: Marks, title: str | None, with_cost: bool
+) -> Any:
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -280,11 +297,11 @@ def _rich_table(table: Table, columns: Sequence[Column], title: str | None, with
     for row in table.rows:
         if previous and (previous.block, previous.anchor) != (row.block, row.anchor):
             shown.add_section()
-        texts = dict(_by_key(table, row))
+        texts = dict(_by_key(table, row, marks))
         cells = [Text(cell) for cell in _name_cells(table, row)]
         cells += [Text(cell) for cell in (_cost_cells(row) if with_cost else ())]
         cells += [
-            Text(texts[column.key], style="bold" if column.key in row.best else "")
+            Text(texts[column.key], style=_marked("", column, row, marks, "bold", "underline"))
             for column in columns
         ]
         shown.add_row(*cells, style="dim" if row.anchor else "")
@@ -317,13 +334,3 @@ def _pipes(cells: Sequence[str]) -> str:
 
 def _plain(value: Any) -> Any:
     return "" if isinstance(value, float) and isnan(value) else value
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, float) and not isfinite(value):
-        return None if isnan(value) else str(value)
-    return value

@@ -65,11 +65,20 @@ class Row:
     """Column key -> mean with 95 % interval."""
     best: frozenset[str] = frozenset()
     """Keys of the columns in which no comparable row has a better mean."""
+    second: frozenset[str] = frozenset()
+    """Keys of the columns in which only the best rows are better, where three or more compete."""
+    resolution: str = ""
+    """Side of the square pictures in pixels."""
+    conditions: str = ""
+    """What the method was given beyond the samples: masks, rewritten prompts, a choice of seeds."""
+    ranked_together: bool = False
+    """Whether rows under other conditions are rivals."""
 
     @property
-    def block(self) -> tuple[str, str, str]:
+    def block(self) -> tuple[str, ...]:
         """What rows must share to be compared."""
-        return (self.benchmark, self.split, self.protocol)
+        shared = (self.benchmark, self.split, self.protocol)
+        return shared if self.ranked_together else (*shared, self.resolution, self.conditions)
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,18 @@ class Table:
     """What a reader must know to read it right, one line each."""
 
     def varying(self) -> tuple[str, ...]:
-        """Return which of benchmark, split, protocol and model the rows differ in."""
-        fields = ("benchmark", "split", "protocol", "model")
+        """Return which of benchmark, split, protocol, model and conditions the rows differ in."""
+        fields = ("benchmark", "split", "protocol", "model", "resolution", "conditions")
         return tuple(f for f in fields if len({getattr(row, f) for row in self.rows}) > 1)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a table for readers shows beside the means."""
+
+    intervals: bool = True
+    """Half the width of each 95 % interval."""
+    bold: bool = True
+    """Best values are bold."""
+    underline: bool = True
+    """Second-best values are underlined; italic in Markdown, which has no underline."""

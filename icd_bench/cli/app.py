@@ -17,7 +17,28 @@ import typer
 import icd_bench
 from icd_bench.errors import IcdBenchError
 
-from . import check_method, curve, diff, doctor, edit, figures, listing, run, table, train
+from . import (
+    baseline,
+    check,
+    check_method,
+    curve,
+    data,
+    diff,
+    doctor,
+    edit,
+    export,
+    figures,
+    listing,
+    noise,
+    published,
+    report,
+    run,
+    score,
+    study,
+    table,
+    train,
+    verify,
+)
 from .output import say
 
 DEBUG_VARIABLE = "ICD_BENCH_DEBUG"
@@ -35,13 +56,24 @@ app = typer.Typer(
 app.command("list")(listing.list_plugins)
 app.command("run")(run.run)
 app.command("edit")(edit.edit)
+app.command("score")(score.score)
 app.command("table")(table.table)
+app.command("published")(published.published)
+app.command("report")(report.report)
 app.command("curve")(curve.curve)
 app.command("figures")(figures.figures)
 app.command("diff")(diff.diff)
+app.add_typer(data.app, name="data")
+app.add_typer(study.app, name="study")
 app.add_typer(train.app, name="train")
 app.command("doctor")(doctor.doctor)
 app.command("check-method")(check_method.check_method)
+app.command("check")(check.check)
+app.add_typer(baseline.app, name="baseline")
+app.command("noise")(noise.noise)
+app.command("verify")(verify.verify)
+app.command("export")(export.export)
+app.command("import")(export.import_archive)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

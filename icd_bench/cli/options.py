@@ -31,6 +31,11 @@ Sets = Annotated[
         help="Set a field of the methods' settings; see: icd-bench list methods --json.",
     ),
 ]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME[,NAME...]", help="Metrics.  [default: the benchmark's own]"),
+]
+Protocol = Annotated[str, typer.Option(metavar="NAME", help="native, icd-2024 or pie-bench-2023.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of all noise.")]
 Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 or auto.")]
 Dtype = Annotated[str, typer.Option(metavar="NAME", help="float32, float16, bfloat16 or auto.")]

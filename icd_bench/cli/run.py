@@ -16,6 +16,7 @@ from .output import check_choice, say, split_names
 from .table import print_table
 
 SOME_CELLS_FAILED = 1
+ANCHORS = ("identity", "jpeg", "vae-roundtrip")
 
 
 def run(
@@ -25,14 +26,20 @@ def run(
         typer.Option(
             "--bench",
             "-b",
-            metavar="NAME[:SPLIT]|DIR",
-            help="Benchmark, or a folder with pictures and prompts.csv.",
+            metavar="NAME[:SPLIT][=DIR]|DIR",
+            help="Benchmark (=DIR: its data), or a folder with pictures and prompts.csv.",
         ),
     ],
     model: options.Model = None,
     limit: Annotated[
         int | None, typer.Option(metavar="N", help="Only the first N samples.")
     ] = None,
+    subset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help='Only a fixed small part of the benchmark: "ci" has 50 samples.'
+        ),
+    ] = "",
     seed: options.Seed = 0,
     sets: options.Sets = None,
     sweeps: Annotated[
@@ -44,10 +51,8 @@ def run(
             '"default" runs the sweep that each method proposes.',
         ),
     ] = None,
-    metrics: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME[,NAME...]", help="Metrics.  [default: the benchmark's own]"),
-    ] = None,
+    metrics: options.Metrics = None,
+    protocol: options.Protocol = "native",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -58,6 +63,17 @@ def run(
     dtype: options.Dtype = "auto",
     batch_size: Annotated[
         int | None, typer.Option(metavar="N", help="Samples at once.  [default: by device]")
+    ] = None,
+    anchors: Annotated[
+        bool,
+        typer.Option(
+            "--anchors/--no-anchors",
+            help=f"Add the reference lines {', '.join(ANCHORS)}, which show what copying scores.",
+        ),
+    ] = True,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Give up an inversion or an edit that takes longer."),
     ] = None,
 ) -> int:
     """Edit a benchmark, score the edits and print the table.
@@ -72,18 +88,21 @@ def run(
         if ".py:" not in name:
             check_choice(name, registry.metrics.names(), "metric")
     request = RunRequest(
-        methods=split_names(methods),
+        methods=split_names([*methods, *(ANCHORS if anchors else ())]),
         benchmark=bench,
         model=model,
         limit=limit,
+        subset=subset,
         seed=seed,
         sets=tuple(sets or ()),
         sweeps=tuple(sweeps or ()),
         metrics=names or None,
+        protocol=protocol,
         out=out,
         device=device,
         dtype=dtype,
         batch_size=batch_size,
+        timeout=timeout,
         command=shlex.join(["icd-bench", *sys.argv[1:]]),
     )
     summary = execute(request)

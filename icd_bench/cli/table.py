@@ -21,6 +21,20 @@ def table(
         typer.Argument(metavar="DIR", help="Run folders.  [default: newest]"),
     ] = None,
     form: Annotated[str, typer.Option("--format", "-f", metavar="|".join(FORMATS))] = "rich",
+    intervals: Annotated[
+        bool, typer.Option("--intervals/--no-intervals", help="Show half widths.")
+    ] = True,
+    bold: Annotated[bool, typer.Option("--bold/--no-bold", help="Mark best values.")] = True,
+    underline: Annotated[
+        bool, typer.Option("--underline/--no-underline", help="Mark second-best values.")
+    ] = True,
+    together: Annotated[
+        bool,
+        typer.Option(
+            "--rank-together",
+            help="Rank rows of different resolution or conditions against each other.",
+        ),
+    ] = False,
 ) -> None:
     """Print the table of one or several runs."""
     check_choice(form, FORMATS, "format")
@@ -28,10 +42,21 @@ def table(
         from icd_bench.run import latest_run
 
         runs = [latest_run()]
-    print_table(runs, form)
+    print_table(runs, form, together, intervals=intervals, bold=bold, underline=underline)
 
 
-def print_table(runs: Sequence[Path], form: str) -> None:
-    """Print the table of some run folders in one of ``FORMATS``."""
+def print_table(
+    runs: Sequence[Path], form: str, ranked_together: bool = False, **marks: bool
+) -> None:
+    """Print the table of some run folders in one of ``FORMATS``.
+
+    Args:
+        runs: run folders.
+        form: how.
+        ranked_together: whether rows of different resolution or conditions are rivals.
+        marks: fields of the report's ``Marks``; those that are not given are on.
+    """
     tables = registry.reports.load("table")
-    print(tables.render(tables.build_table(runs), form))
+    print(
+        tables.render(tables.build_table(runs, ranked_together), form, marks=tables.Marks(**marks))
+    )

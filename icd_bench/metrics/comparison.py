@@ -32,6 +32,8 @@ class Comparison(ABC):
     version: ClassVar[int] = 1
     against: ClassVar[Literal["source", "target"]] = "source"
     region: ClassVar[Literal["whole", "background"]] = "whole"
+    zeroed: ClassVar[bool] = False
+    """Background by the rule of PIE-Bench's scripts instead: see :meth:`measure_zeroed`."""
     mask_rule: ClassVar[str] = "area"
     """How background scores leave the edited pixels out, for the signature."""
 
@@ -50,7 +52,7 @@ class Comparison(ABC):
             against=self.against,
             size="native",
             range="0-1",
-            mask=self.mask_rule if self.region == "background" else "none",
+            mask=self._mask_rule(),
         )
 
     def rules(self) -> dict[str, str]:
@@ -69,8 +71,29 @@ class Comparison(ABC):
             keep = 1 - batch.mask[rows].to(self.device)
         keys = [f"{self.against}:{batch.samples[row].digest}" for row in rows]
         edited, reference = batch.edited[rows].to(self.device), reference[rows].to(self.device)
-        values[rows] = self.measure(edited, reference, keep, keys).double().cpu().numpy()
+        if keep is not None and self.zeroed:
+            measured = self.measure_zeroed(edited, reference, keep, keys)
+        else:
+            measured = self.measure(edited, reference, keep, keys)
+        values[rows] = measured.double().cpu().numpy()
         return values
+
+    def measure_zeroed(
+        self, edited: Tensor, reference: Tensor, keep: Tensor, keys: Sequence[str]
+    ) -> Tensor:
+        """Compare N pairs whose edited pixels are set to zero in both pictures.
+
+        The whole frame counts and is not divided by the kept area, so equal black regions flatter
+        a score the more, the larger the mask. Comparable with numbers of PIE-Bench's scripts, and
+        with nothing else.
+
+        Returns:
+            (N,) values; NaN where ``keep`` is zero everywhere.
+        """
+        zeroed_keys = [f"{key}:zeroed" for key in keys]
+        values = self.measure(edited * keep, reference * keep, None, zeroed_keys)
+        nothing = keep.flatten(1).amax(dim=1) == 0
+        return values.masked_fill(nothing, float("nan"))
 
     @abstractmethod
     def measure(
@@ -87,6 +110,11 @@ class Comparison(ABC):
         Returns:
             (N,) values; NaN where ``keep`` is zero everywhere.
         """
+
+    def _mask_rule(self) -> str:
+        if self.region == "whole":
+            return "none"
+        return "zeroed" if self.zeroed else self.mask_rule
 
     def _rows(self, batch: Scored) -> list[int]:
         """Return the rows whose samples have what the metric needs."""

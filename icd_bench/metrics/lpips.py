@@ -180,3 +180,19 @@ class TargetLPIPS(LPIPS):
         group="truth",
         range=(0, None),
     )
+
+
+class ZeroedLPIPS(BackgroundLPIPS):
+    """LPIPS (AlexNet), edited pixels set to zero, as PIE-Bench's scripts compute it."""
+
+    zeroed = True
+    info: ClassVar[MetricInfo] = MetricInfo(
+        name="zeroed_lpips_alex",
+        title="LPIPS (AlexNet), edited pixels set to zero",
+        direction="lower",
+        unit="",
+        citation="Ju et al. 2023, arXiv:2310.01506",
+        needs=("mask",),
+        on_request=True,
+        range=(0, None),
+    )

@@ -64,3 +64,19 @@ class BackgroundMSE(MSE):
         needs=("mask",),
         range=(0, 1),
     )
+
+
+class ZeroedMSE(BackgroundMSE):
+    """Mean squared error, edited pixels set to zero, as PIE-Bench's scripts compute it."""
+
+    zeroed = True
+    info: ClassVar[MetricInfo] = MetricInfo(
+        name="zeroed_mse",
+        title="Mean squared error, edited pixels set to zero",
+        direction="lower",
+        unit="",
+        citation="Ju et al. 2023, arXiv:2310.01506",
+        needs=("mask",),
+        on_request=True,
+        range=(0, 1),
+    )

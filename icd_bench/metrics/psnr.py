@@ -76,3 +76,19 @@ class TargetPSNR(PSNR):
         group="truth",
         range=(0, None),
     )
+
+
+class ZeroedPSNR(BackgroundPSNR):
+    """PSNR, edited pixels set to zero, as PIE-Bench's scripts compute it."""
+
+    zeroed = True
+    info: ClassVar[MetricInfo] = MetricInfo(
+        name="zeroed_psnr",
+        title="PSNR, edited pixels set to zero",
+        direction="higher",
+        unit="dB",
+        citation="Ju et al. 2023, arXiv:2310.01506",
+        needs=("mask",),
+        on_request=True,
+        range=(0, None),
+    )

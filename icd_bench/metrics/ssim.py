@@ -145,3 +145,36 @@ class TargetSSIM(SSIM):
         group="truth",
         range=(-1, 1),
     )
+
+
+class ZeroedSSIM(BackgroundSSIM):
+    """SSIM, edited pixels set to zero, as PIE-Bench's scripts compute it.
+
+    Their library (torchmetrics) mirrors the pictures at the border and counts every pixel.
+    """
+
+    zeroed = True
+    info: ClassVar[MetricInfo] = MetricInfo(
+        name="zeroed_ssim",
+        title="SSIM, edited pixels set to zero",
+        direction="higher",
+        unit="",
+        citation="Ju et al. 2023, arXiv:2310.01506",
+        needs=("mask",),
+        on_request=True,
+        range=(-1, 1),
+    )
+
+    def rules(self) -> dict[str, str]:
+        """Return the window and what it sees beyond the border, for the signature."""
+        return {**super().rules(), "border": "mirrored"}
+
+    def measure(
+        self, edited: Tensor, reference: Tensor, keep: Tensor | None, keys: Sequence[str]
+    ) -> Tensor:
+        """Return (N,) values over the whole frame."""
+        from torch.nn.functional import pad
+
+        border = (RADIUS,) * 4
+        mirrored = [pad(pictures, border, mode="reflect") for pictures in (edited, reference)]
+        return _ssim_map(mirrored[0], mirrored[1], None).mean(dim=(1, 2, 3))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: the first. 2: ``source_sha256``. Older files are made again from the events, which hold
+everything; see ``RunFolder.results``."""
 METADATA_KEY = b"icd_bench"
 
 
@@ -31,6 +33,7 @@ COLUMNS = (
     Column("sample_id", "string", "id of the sample; file and row where the row is unusable"),
     Column("sample_index", "int64", "row of the benchmark, from 0"),
     Column("sample_digest", "string", "SHA-256 over pixels, prompts, blend words and mask"),
+    Column("source_sha256", "string", "SHA-256 of the source picture; empty where it is unusable"),
     Column("category", "string", "the benchmark's category of the sample"),
     Column("source_prompt", "string", "describes the picture as it is"),
     Column("target_prompt", "string", "describes the picture as it shall be"),

@@ -75,6 +75,8 @@ class Job:
     inversions: InversionStore
     batch_size: int
     """Samples at once."""
+    timeout: float | None = None
+    """Longest time in seconds for one inversion, and for one edit; None: as long as it takes."""
 
     def units(self) -> Iterator[Unit]:
         """Yield the work in units whose make-up does not depend on what is done already.

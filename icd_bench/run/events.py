@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from icd_bench.errors import CorruptRun
 from icd_bench.run.files import sync_folder
 
 Event = dict[str, Any]
+EVENT_FILE = re.compile(r"\d+-[\w-]+\.jsonl", re.ASCII)
 
 
 class EventWriter:
@@ -54,7 +56,7 @@ class EventWriter:
 
 def event_files(folder: Path) -> list[Path]:
     """Return the event files in the order in which they were begun."""
-    return sorted(folder.glob("[0-9]*-*.jsonl"))
+    return sorted(path for path in folder.glob("*.jsonl") if EVENT_FILE.fullmatch(path.name))
 
 
 def read_events(folder: Path) -> Iterator[Event]:
@@ -70,7 +72,9 @@ def read_events(folder: Path) -> Iterator[Event]:
                 continue
             try:
                 event = json.loads(line)
-            except ValueError as error:
+                if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
+                    raise ValueError("it has no kind")
+            except (ValueError, RecursionError) as error:
                 if number >= len(lines) - 1:
                     continue
                 raise CorruptRun(

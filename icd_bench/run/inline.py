@@ -12,8 +12,14 @@ import numpy as np
 from icd_bench.api import Batch, Edits, Inversion, Setting
 from icd_bench.errors import BadSample
 from icd_bench.run.blocks import Block, Shrinking
+from icd_bench.run.deadline import deadline
 from icd_bench.run.engine import Failure, FinishedCell, Job, Unit
-from icd_bench.run.inversions import StoredInversion, join_inversions, split_inversion
+from icd_bench.run.inversions import (
+    StoredInversion,
+    inversion_is_finite,
+    join_inversions,
+    split_inversion,
+)
 from icd_bench.run.plan import Plan, Row
 from icd_bench.run.prepare import Prepared, to_levels, to_png, to_tensor
 
@@ -21,6 +27,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from icd_bench.diffusion.backbone import Backbone
+
+
+NOT_FINITE_LATENTS = Failure(
+    "invert", "NotFinite", "the inversion has values that are not finite numbers"
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,8 @@ class InlineEngine:
         def work(block: Block[Readied]) -> list[StoredInversion]:
             batch = make_batch(job.plan, block.items, device)
             start = clock(device)
-            inversion = unit.method.invert(backbone, batch, block.settings[0])
+            with deadline(_time_for(block, job)):
+                inversion = unit.method.invert(backbone, batch, block.settings[0])
             return split_inversion(inversion, len(block.items), clock(device) - start)
 
         if missing:
@@ -97,8 +109,11 @@ class InlineEngine:
                 if isinstance(outcome, Exception):
                     failures[block.items[0].row.index] = Failure.of("invert", outcome)
                 else:
-                    indices = [readied.row.index for readied in block.items]
-                    known.update(zip(indices, outcome, strict=True))
+                    for readied, made in zip(block.items, outcome, strict=True):
+                        if inversion_is_finite(made):
+                            known[readied.row.index] = made
+                        else:
+                            failures[readied.row.index] = NOT_FINITE_LATENTS
             job.inversions.save(
                 {
                     ids[readied.row.index]: inversion
@@ -114,7 +129,8 @@ class InlineEngine:
         def work(block: Block[Readied]) -> Edited:
             batch = make_batch(job.plan, block.items, str(backbone.device))
             inversion = join_inversions([r.inversion for r in block.items if r.inversion])
-            return timed_edit(unit, backbone, batch, inversion, block.settings)
+            with deadline(_time_for(block, job)):
+                return timed_edit(unit, backbone, batch, inversion, block.settings)
 
         whole = Block(tuple(inverted), unit.settings)
         for block, outcome in self._edit_sizes.apply(work, whole):
@@ -125,6 +141,11 @@ class InlineEngine:
                     continue
                 for index, setting in enumerate(block.settings):
                     yield _finished(job, unit, readied, setting, outcome, (row_index, index))
+
+
+def _time_for(block: Block[Readied], job: Job) -> float | None:
+    """Return the seconds that the work on a block may take: its share for each cell."""
+    return None if job.timeout is None else job.timeout * len(block)
 
 
 def make_batch(plan: Plan, items: Sequence[Readied], device: str) -> Batch:

@@ -121,6 +121,17 @@ def split_inversion(inversion: Inversion, count: int, seconds: float) -> list[St
     ]
 
 
+def inversion_is_finite(inversion: StoredInversion) -> bool:
+    """Return whether an inversion has only finite numbers."""
+    import torch
+
+    return all(
+        bool(torch.isfinite(tensor).all())
+        for tensor in inversion.tensors.values()
+        if tensor.is_floating_point()
+    )
+
+
 def join_inversions(inversions: list[StoredInversion]) -> Inversion:
     """Return the inversions of B samples as those of one batch."""
     import torch

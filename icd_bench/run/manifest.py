@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from icd_bench.api import MethodInfo
+from icd_bench.errors import UsageError
+from icd_bench.protocols import NATIVE
 from icd_bench.run.plan import Plan, PlannedMethod, RunRequest
-from icd_bench.run.provenance import command_line, now, provenance
+from icd_bench.run.provenance import command_line, now, peak_memory, provenance
 
 
 def new_manifest(name: str) -> dict[str, Any]:
@@ -15,6 +17,7 @@ def new_manifest(name: str) -> dict[str, Any]:
         "name": name,
         "created": now(),
         "updated": now(),
+        "protocol": None,
         "methods": {},
         "models": {},
         "benchmarks": {},
@@ -31,7 +34,12 @@ def begin_command(
     dtype: str,
     batch_size: int,
 ) -> None:
-    """Enter a command that begins, and what it adds to the run."""
+    """Enter a command that begins, and what it adds to the run.
+
+    Raises:
+        UsageError: the run has another protocol.
+    """
+    set_protocol(manifest, plan.protocol)
     for planned in plan.methods:
         manifest["methods"][planned.info.name] = _method_card(planned)
     manifest["models"].setdefault(plan.model.name, {}).update(
@@ -55,7 +63,9 @@ def begin_command(
             },
             "benchmark": request.benchmark,
             "rows": plan.coverage,
+            "subset": plan.subset,
             "unusable_rows": len(plan.unusable),
+            "data_digest": plan.data_digest,
             "model": plan.model.name,
             "seed": plan.seed,
             "protocol": plan.protocol,
@@ -68,11 +78,32 @@ def begin_command(
     )
 
 
-def end_command(manifest: dict[str, Any], metrics: dict[str, Any], outcome: dict[str, Any]) -> None:
+def protocol_of(manifest: dict[str, Any]) -> str:
+    """Return the name of the protocol that all of a run follows."""
+    return str(manifest.get("protocol") or NATIVE.name)
+
+
+def set_protocol(manifest: dict[str, Any], protocol: str) -> None:
+    """Enter the protocol of a run that has none yet.
+
+    Raises:
+        UsageError: it has another one.
+    """
+    if manifest["commands"] and protocol_of(manifest) != protocol:
+        raise UsageError(
+            f'run "{manifest["name"]}" has protocol {protocol_of(manifest)}, not {protocol}; '
+            "choose another --out"
+        )
+    manifest["protocol"] = protocol
+
+
+def end_command(
+    manifest: dict[str, Any], metrics: dict[str, Any], outcome: dict[str, Any], device: str
+) -> None:
     """Enter how the last command ended."""
     manifest["metrics"] = metrics
     manifest["updated"] = now()
-    manifest["commands"][-1].update(ended=now(), **outcome)
+    manifest["commands"][-1].update(ended=now(), peak_memory=peak_memory(device), **outcome)
 
 
 def _method_card(planned: PlannedMethod) -> dict[str, Any]:

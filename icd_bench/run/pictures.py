@@ -6,6 +6,7 @@ They make a run folder complete: scoring and reports need no benchmark.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,34 +15,43 @@ import numpy as np
 
 from icd_bench.api import Sample
 from icd_bench.errors import BadSample
+from icd_bench.protocols import NATIVE, Protocol
 from icd_bench.run.prepare import Prepared, from_png, prepare, to_png
 from icd_bench.run.records import SampleRecord
 from icd_bench.run.store import RunWriter
+
+READERS = 8
+"""Pictures that are read and fitted at once."""
 
 
 class RunPictures:
     """Pictures of samples: prepared once, then read from the run folder."""
 
-    def __init__(self, writer: RunWriter, resolution: int) -> None:
+    def __init__(self, writer: RunWriter, resolution: int, protocol: Protocol = NATIVE) -> None:
         self._writer = writer
         self._resolution = resolution
+        self._protocol = protocol
 
     def of(self, samples: Sequence[Sample]) -> list[Prepared | BadSample]:
         """Return the pictures of each sample of a benchmark, or why it cannot be used."""
-        found: list[Prepared | BadSample] = []
-        new: dict[int, Prepared] = {}
-        for place, sample in enumerate(samples):
-            pictures = self._stored(sample)
-            if pictures is None:
-                try:
-                    pictures = new[place] = prepare(sample, self._resolution)
-                except BadSample as error:
-                    found.append(error)
-                    continue
-            found.append(pictures)
+        known = [self._stored(sample) for sample in samples]
+        unknown = [s for s, pictures in zip(samples, known, strict=True) if pictures is None]
+        # Pillow decodes and resizes outside Python's lock, so threads use all processors.
+        with ThreadPoolExecutor(READERS) as pool:
+            read = dict(zip(map(id, unknown), pool.map(self._prepare, unknown), strict=True))
+        new = [(s, p) for s in unknown if isinstance(p := read[id(s)], Prepared)]
         if new:
-            self._keep([(samples[place], prepared) for place, prepared in new.items()])
-        return found
+            self._keep(new)
+        return [
+            read[id(sample)] if pictures is None else pictures
+            for sample, pictures in zip(samples, known, strict=True)
+        ]
+
+    def _prepare(self, sample: Sample) -> Prepared | BadSample:
+        try:
+            return prepare(sample, self._resolution, self._protocol)
+        except BadSample as error:
+            return error
 
     def _stored(self, sample: Sample) -> Prepared | None:
         record = self._writer.records.samples.get((sample.digest, self._resolution))

@@ -12,6 +12,7 @@ from pathlib import Path
 from icd_bench import registry
 from icd_bench.api import Benchmark, BenchmarkInfo, Method, MethodInfo, Sample, Setting
 from icd_bench.errors import BadSample, UsageError
+from icd_bench.protocols import NATIVE, find_protocol
 from icd_bench.run.cells import CellIdentity, canonical_json, content_id, inversion_id
 from icd_bench.run.results import check_metric_name
 from icd_bench.run.seeds import sample_seed
@@ -23,9 +24,7 @@ from icd_bench.run.settings import (
     resolve_settings,
 )
 from icd_bench.run.sources import InstalledModels, Model, ModelSource
-
-PROTOCOL = "native"
-"""How pictures are prepared and stored: see ``icd_bench.run.prepare``."""
+from icd_bench.run.subsets import choose_subset
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,17 @@ class RunRequest:
     """Name or folder; None: the benchmark's default."""
     limit: int | None = None
     """Only the first rows of the benchmark."""
+    subset: str = ""
+    """Only the rows of a fixed small part (``icd_bench.run.subsets``); empty: all."""
     seed: int = 0
     sets: tuple[str, ...] = ()
     """``field=value`` or ``method.field=value``."""
     sweeps: tuple[str, ...] = ()
     """``field=v1,v2`` or ``method.field=v1,v2`` (a grid), or ``default``."""
     metrics: tuple[str, ...] | None = None
-    """Names; None: the benchmark's own, else all that apply."""
+    """Names; None: the protocol's or the benchmark's own, else all that apply."""
+    protocol: str = NATIVE.name
+    """How pictures are prepared and scored."""
     out: Path | None = None
     """Run folder; None: a name made from the plan, below ``root``."""
     root: Path = Path("runs")
@@ -54,6 +57,8 @@ class RunRequest:
     """``auto`` takes the accelerator where there is one."""
     dtype: str = "auto"
     """``auto``: float16 on an accelerator, float32 elsewhere."""
+    timeout: float | None = None
+    """Longest time in seconds for one inversion, and for one edit; None: as long as it takes."""
     batch_size: int | None = None
     """Samples at once; None: chosen from the resolution and the device."""
     engine: str = "inline"
@@ -149,7 +154,9 @@ class Plan:
     unusable: tuple[UnusableRow, ...]
     seed: int
     metrics: tuple[str, ...] | None
-    protocol: str = PROTOCOL
+    protocol: str = NATIVE.name
+    subset: str = ""
+    """Name of the part of the benchmark that the rows are; empty: its first ones, or all."""
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -171,6 +178,11 @@ class Plan:
     def coverage(self) -> int:
         """Number of the benchmark's rows that the plan covers, usable or not."""
         return len(self.all_rows)
+
+    @property
+    def data_digest(self) -> str:
+        """Return the SHA-256 over the digests of all rows, in order."""
+        return sha256("\n".join(row.digest for row in self.all_rows).encode()).hexdigest()
 
     def seed_of(self, sample_id: str) -> int:
         """Return the seed of a sample's noise."""
@@ -241,7 +253,8 @@ class Plan:
         )
         names = "+".join(planned.info.name for planned in self.methods)
         bench = self.benchmark.name + (f"-{self.split}" if self.split else "")
-        return _file_name(f"{names}-{bench}-{self.model.name}-n{self.coverage}-{digest[:8]}")
+        size = self.subset or f"n{self.coverage}"
+        return _file_name(f"{names}-{bench}-{self.model.name}-{size}-{digest[:8]}")
 
 
 def make_plan(request: RunRequest, models: ModelSource | None = None) -> Plan:
@@ -256,14 +269,21 @@ def make_plan(request: RunRequest, models: ModelSource | None = None) -> Plan:
         raise UsageError(f"--limit {request.limit}: it must be at least 1")
     if request.batch_size is not None and request.batch_size < 1:
         raise UsageError(f"--batch-size {request.batch_size}: it must be at least 1")
+    if request.timeout is not None and not request.timeout > 0:
+        raise UsageError(f"--timeout {request.timeout}: it must be above 0 seconds")
+    if request.limit is not None and request.subset:
+        raise UsageError("--limit and --subset: give one of them")
     for name in request.metrics or ():
         check_metric_name(registry.metrics.load(name).info.name)
+    protocol = find_protocol(request.protocol)
     methods = load_methods(request.methods)
     benchmark, split = open_benchmark(request.benchmark)
     model = models.find(request.model or benchmark.info.default_model)
     planned = plan_methods(methods, model, request.sets, request.sweeps)
     models.require(model, [method.info for method in methods])
-    rows, unusable = _read_rows(benchmark, request.limit)
+    rows, unusable = read_rows(benchmark, request.limit)
+    if request.subset:
+        rows, unusable = choose_subset(rows, request.subset), ()
     if not rows and not unusable:
         raise UsageError(f'benchmark "{request.benchmark}" has no samples')
     return Plan(
@@ -274,22 +294,27 @@ def make_plan(request: RunRequest, models: ModelSource | None = None) -> Plan:
         rows=rows,
         unusable=unusable,
         seed=request.seed,
-        metrics=request.metrics,
+        metrics=request.metrics if request.metrics is not None else protocol.metrics or None,
+        protocol=protocol.name,
+        subset=request.subset,
     )
 
 
 def open_benchmark(reference: str) -> tuple[Benchmark, str]:
     """Return the benchmark named ``name``, ``name:split``, ``./file.py:Class`` or by its folder.
 
+    After a name, ``=FOLDER`` says where its data lie: ``piebench:icd-420=/data/PIE-Bench``.
+
     Raises:
         UsageError: there is no such benchmark, split or folder.
     """
     if ".py:" in reference:
         return registry.benchmarks.load(reference)(), ""
-    name, _, split = reference.partition(":")
+    chosen, _, location = reference.partition("=")
+    name, _, split = chosen.partition(":")
     if name not in registry.benchmarks.names() and _looks_like_folder(reference):
         return registry.benchmarks.load("folder")(location=reference), ""
-    return registry.benchmarks.load(name)(split=split or None), split
+    return registry.benchmarks.load(name)(location=location or None, split=split or None), split
 
 
 def _looks_like_folder(reference: str) -> bool:
@@ -340,9 +365,10 @@ def plan_methods(
     )
 
 
-def _read_rows(
+def read_rows(
     benchmark: Benchmark, limit: int | None
 ) -> tuple[tuple[Row, ...], tuple[UnusableRow, ...]]:
+    """Return the first rows of a benchmark: the usable ones, and the others with their errors."""
     rows: dict[str, Row] = {}
     unusable: list[UnusableRow] = []
     for index, found in enumerate(islice(benchmark.samples(), limit)):

@@ -1,9 +1,9 @@
 """Pictures at the model's resolution, and back.
 
-Protocol ``native``: the centre square of a picture, resized with Pillow's antialiased Lanczos
-filter; the true edited picture in the same way; a mask with the nearest neighbour. A picture that
-has the size already is not touched. Edits are stored as 8-bit PNG, rounded to the nearest level,
-and every score is computed from the stored files.
+The protocol says how: its ``fit`` makes a picture square, its ``resampling`` (Pillow's antialiased
+filters) brings it to size; the true edited picture in the same way; a mask with the nearest
+neighbour. A picture that has the size already is not touched. Edits are stored as 8-bit PNG,
+rounded to the nearest level, and every score is computed from the stored files.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from PIL import Image
 
 from icd_bench.api import Sample
 from icd_bench.errors import BadSample
+from icd_bench.protocols import NATIVE, Protocol
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
+
+RESAMPLING = {"lanczos": Image.Resampling.LANCZOS, "bicubic": Image.Resampling.BICUBIC}
 
 Level = TypeVar("Level", np.uint8, np.bool_)
 
@@ -40,7 +43,7 @@ class Prepared:
     """(R, R): true where the edit may change the picture."""
 
 
-def prepare(sample: Sample, resolution: int) -> Prepared:
+def prepare(sample: Sample, resolution: int, protocol: Protocol = NATIVE) -> Prepared:
     """Read and fit the pictures of a sample.
 
     Raises:
@@ -57,25 +60,29 @@ def prepare(sample: Sample, resolution: int) -> Prepared:
         mask = sample.read_mask()
         _check_same_size(mask, source, sample.id, "mask")
     return Prepared(
-        source=fit_picture(source, resolution),
-        target=None if target is None else fit_picture(target, resolution),
-        mask=None if mask is None else fit_mask(mask, resolution),
+        source=fit_picture(source, resolution, protocol),
+        target=None if target is None else fit_picture(target, resolution, protocol),
+        mask=None if mask is None else fit_mask(mask, resolution, protocol),
     )
 
 
-def fit_picture(picture: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
-    """Return the centre square of (H, W, 3), antialiased to (R, R, 3)."""
-    square = centre_square(picture)
-    if len(square) == resolution:
+def fit_picture(
+    picture: NDArray[np.uint8], resolution: int, protocol: Protocol = NATIVE
+) -> NDArray[np.uint8]:
+    """Return (H, W, 3) made square and antialiased to (R, R, 3), as the protocol says."""
+    square = picture if protocol.fit == "squash" else centre_square(picture)
+    if square.shape[:2] == (resolution, resolution):
         return square
-    resized = Image.fromarray(square).resize((resolution, resolution), Image.Resampling.LANCZOS)
-    return np.asarray(resized)
+    resampling = RESAMPLING[protocol.resampling]
+    return np.asarray(Image.fromarray(square).resize((resolution, resolution), resampling))
 
 
-def fit_mask(mask: NDArray[np.bool_], resolution: int) -> NDArray[np.bool_]:
-    """Return the centre square of (H, W) at (R, R), by nearest neighbour."""
-    square = centre_square(mask)
-    if len(square) == resolution:
+def fit_mask(
+    mask: NDArray[np.bool_], resolution: int, protocol: Protocol = NATIVE
+) -> NDArray[np.bool_]:
+    """Return (H, W) made square at (R, R), by nearest neighbour."""
+    square = mask if protocol.fit == "squash" else centre_square(mask)
+    if square.shape == (resolution, resolution):
         return square
     grey = Image.fromarray(square.astype(np.uint8))
     resized = grey.resize((resolution, resolution), Image.Resampling.NEAREST)

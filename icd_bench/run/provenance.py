@@ -27,6 +27,14 @@ PACKAGES = (
     "pyarrow",
 )
 
+DETERMINISM_VARIABLES = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "MKL_CBWR",
+    "PYTHONHASHSEED",
+)
+
 
 def provenance() -> dict[str, Any]:
     """Return versions, git state and hardware as JSON values."""
@@ -36,6 +44,7 @@ def provenance() -> dict[str, Any]:
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "git": git_state(Path(icd_bench.__file__).parent),
         "hardware": hardware(),
+        "determinism": determinism(),
     }
 
 
@@ -63,8 +72,36 @@ def hardware() -> dict[str, Any]:
         "accelerators": [
             torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())
         ],
-        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
     }
+
+
+def determinism() -> dict[str, Any]:
+    """Return every switch that decides whether the same command gives the same bits."""
+    import torch
+
+    return {
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "matmul_precision": torch.get_float32_matmul_precision(),
+        "environment": {
+            name: os.environ[name] for name in DETERMINISM_VARIABLES if name in os.environ
+        },
+    }
+
+
+def peak_memory(device: str) -> int:
+    """Return the most memory that this process has used, in bytes: the accelerator's, else its
+    own.
+    """
+    import resource
+
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def now() -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from icd_bench.api import BlendWords
 from icd_bench.run.events import Event
 
 Status = Literal["ok", "failed"]
+SAFE_NAME = re.compile(r"[0-9A-Za-z][\w-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ class RunRecords:
                 for entry in event["cells"]:
                     values = {**event["common"], **entry}
                     values["warnings"] = tuple(values.get("warnings", ()))
+                    check_name(values["cell_id"])
+                    check_path(values.get("image", ""))
                     self.cells[values["cell_id"]] = CellRecord(**values)
             case "dropped":
                 for cell_id in event["cells"]:
@@ -119,9 +124,12 @@ class RunRecords:
                     source, target = entry["blend_words"]
                     words = BlendWords(tuple(source), tuple(target))
                     record = SampleRecord(**{**entry, "blend_words": words})
+                    for name in (record.digest, *record.files):
+                        check_name(name)
                     self.samples[record.digest, record.resolution] = record
             case "inverted":
                 for entry in event["inversions"]:
+                    check_name(entry["id"])
                     self.inversions[entry["id"]] = InversionRecord(
                         entry["sha256"], entry["nfe"], entry["seconds"], tuple(entry["warnings"])
                     )
@@ -141,6 +149,19 @@ class RunRecords:
         if found is None or found.image_sha256 != cell.image_sha256:
             return None
         return found.value
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError for an id that cannot be part of a file's name in the run folder."""
+    if not SAFE_NAME.fullmatch(name):
+        raise ValueError(f"id {name[:80]!r} is not made of letters, digits, - and _")
+
+
+def check_path(path: str) -> None:
+    """Raise ValueError for a path that leaves the run folder."""
+    parts = PurePosixPath(path).parts
+    if path.startswith("/") or "\\" in path or "\0" in path or ".." in parts:
+        raise ValueError(f"path {path[:80]!r} leaves the run folder")
 
 
 def score_value(value: float) -> float | str:

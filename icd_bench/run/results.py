@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from icd_bench.errors import CorruptRun, UsageError
 from icd_bench.run.cells import canonical_json
-from icd_bench.run.columns import COLUMNS, METADATA_KEY, SCHEMA_VERSION
+from icd_bench.run.columns import COLUMNS, METADATA_KEY, SCHEMA_VERSION, Column
 from icd_bench.run.records import CellRecord, RunRecords
 
 if TYPE_CHECKING:
@@ -66,8 +66,12 @@ def read_parquet(path: Path) -> pa.Table:
 
     try:
         table = pq.read_table(path)
-        version = metadata_of(table)["schema_version"]
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        metadata = metadata_of(table)
+        version = int(metadata["schema_version"])
+        lacking = [name for name in metadata["metrics"] if name not in table.column_names]
+        if lacking or not isinstance(metadata["log_size"], int):
+            raise ValueError(f"no column {lacking[0]}" if lacking else "no log_size")
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         raise CorruptRun(
             f"{path}: not a results file ({error}); remove it: it is made again from the events"
         ) from error
@@ -77,6 +81,32 @@ def read_parquet(path: Path) -> pa.Table:
             f"to {SCHEMA_VERSION}; install a newer icd-bench"
         )
     return table
+
+
+def migrate(table: pa.Table) -> pa.Table:
+    """Return results of an older schema with the columns of the present one.
+
+    Columns that the older schema did not have are empty: what they hold is unknown.
+    """
+    import pyarrow as pa
+
+    metadata = metadata_of(table)
+    if metadata["schema_version"] == SCHEMA_VERSION:
+        return table
+    arrays, names = [], []
+    for column in COLUMNS:
+        kind = _arrow_type(column.type)
+        known = column.name in table.column_names
+        arrays.append(
+            table[column.name].cast(kind) if known else pa.array(_unknown(column, len(table)), kind)
+        )
+        names.append(column.name)
+    for metric in metadata["metrics"]:
+        arrays.append(table[metric])
+        names.append(metric)
+    metadata |= {"schema_version": SCHEMA_VERSION, "columns": {c.name: c.meaning for c in COLUMNS}}
+    migrated = pa.table(arrays, names=names)
+    return migrated.replace_schema_metadata({METADATA_KEY: json.dumps(metadata).encode()})
 
 
 def metadata_of(table: pa.Table) -> dict[str, Any]:
@@ -116,10 +146,15 @@ def _row(cell: CellRecord, records: RunRecords) -> dict[str, Any]:
     return {
         **vars(cell),
         "setting": canonical_json(cell.setting),
+        "source_sha256": sample.files["source"] if sample else "",
         "category": sample.category if sample else "",
         "source_prompt": sample.source_prompt if sample else "",
         "target_prompt": sample.target_prompt if sample else "",
     }
+
+
+def _unknown(column: Column, count: int) -> list[str] | list[None]:
+    return [""] * count if column.type == "string" else [None] * count
 
 
 def _has_scores(records: RunRecords, metric: str) -> bool:

@@ -13,6 +13,7 @@ from icd_bench import registry
 from icd_bench.api import BenchmarkInfo, BlendWords, Sample
 from icd_bench.errors import EditFailed
 from icd_bench.pictures import read_picture
+from icd_bench.protocols import find_protocol
 from icd_bench.run.devices import choose_batch_size, choose_device, choose_dtype
 from icd_bench.run.engine import Engine, Failure, FinishedCell, Job
 from icd_bench.run.inversions import NoInversions, RunInversions
@@ -98,15 +99,18 @@ def execute(
                 plan=plan,
                 done=finished,
                 load_backbone=lambda: models.load(plan.model, device, dtype),
-                read_pictures=RunPictures(writer, plan.model.resolution).of,
+                read_pictures=RunPictures(
+                    writer, plan.model.resolution, find_protocol(plan.protocol)
+                ).of,
                 inversions=RunInversions(writer),
                 batch_size=batch_size,
+                timeout=request.timeout,
             )
             for batch in engine.run(job):
                 recorder.take(batch)
             _score(writer, plan, device, progress)
             outcome = {"done": recorder.done, "failed": recorder.failed, "skipped": len(finished)}
-            end_command(manifest, writer.records.metrics, outcome)
+            end_command(manifest, writer.records.metrics, outcome, device)
             writer.compact()
             writer.write_manifest(manifest)
     finally:
@@ -201,8 +205,8 @@ def _edited_picture(finished: FinishedCell) -> EditedPicture:
 
 
 def _forget_outdated(writer: RunWriter, plan: Plan) -> None:
-    digests = {row.digest for row in plan.all_rows}
-    writer.drop_outdated(digests, plan.benchmark.name, plan.split, plan.coverage)
+    digests = {row.index: row.digest for row in plan.all_rows}
+    writer.drop_outdated(digests, plan.benchmark.name, plan.split)
 
 
 def _record_unusable(plan: Plan, recorder: Recorder) -> None:
@@ -227,4 +231,5 @@ def _score(writer: RunWriter, plan: Plan, device: str, progress: Progress) -> No
     names = plan.metrics
     if names is None:
         names = default_metrics(samples, plan.benchmark.metrics, progress.say)
-    score_cells(writer, ids, load_metrics(names, device, progress.say), progress)
+    metrics = load_metrics(names, device, progress.say)
+    score_cells(writer, ids, metrics, progress, find_protocol(plan.protocol))

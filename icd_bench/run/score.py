@@ -12,6 +12,7 @@ import numpy as np
 from icd_bench import registry
 from icd_bench.api import Metric, MetricInfo, Sample, Scored
 from icd_bench.errors import MissingWeights, UsageError
+from icd_bench.protocols import NATIVE, Protocol
 from icd_bench.run.blocks import free_memory, is_out_of_memory
 from icd_bench.run.engine import Failure
 from icd_bench.run.pictures import read_prepared, stored_sample
@@ -77,13 +78,17 @@ def default_metrics(
         except UsageError as error:
             say(str(error))
             continue
-        if set(info.needs) <= parts:
+        if set(info.needs) <= parts and not info.on_request:
             names.append(name)
     return tuple(names)
 
 
 def score_cells(
-    writer: RunWriter, cell_ids: Iterable[str], metrics: Sequence[Metric], progress: Progress
+    writer: RunWriter,
+    cell_ids: Iterable[str],
+    metrics: Sequence[Metric],
+    progress: Progress,
+    protocol: Protocol = NATIVE,
 ) -> None:
     """Compute and store every score that the pictures of these cells lack.
 
@@ -92,25 +97,26 @@ def score_cells(
         cell_ids: cells that may be scored; failed ones are passed over.
         metrics: with their weights.
         progress: told of what is done and of what goes wrong.
+        protocol: of the run; edits and masks are scored as it says.
     """
     cells = [cell for cell in writer.cells(cell_ids) if cell.status == "ok"]
     missing: dict[str, list[Metric]] = {}
     for metric in metrics:
-        _declare(writer, metric)
+        _declare(writer, metric, protocol)
         for cell in cells:
             if writer.records.score(metric.info.name, cell) is None:
                 missing.setdefault(cell.cell_id, []).append(metric)
     todo = [cell for cell in cells if cell.cell_id in missing]
     progress.stage("score", total=len(cells), done=len(cells) - len(todo))
     for batch in _batches(todo):
-        stored = list(_read(writer, batch, progress))
+        stored = list(_read(writer, batch, progress, protocol))
         for alike in _alike(stored):
             for metric in metrics:
                 lacking = [one for one in alike if metric in missing[one.cell.cell_id]]
                 values = dict(_score(metric, lacking, progress))
                 if values:
                     name = metric.info.name
-                    writer.add_scores(name, metric.signature(), values)
+                    writer.add_scores(name, protocol.sign(metric.signature()), values)
         progress.advance(len(batch))
 
 
@@ -133,10 +139,10 @@ def make_scored(stored: Sequence[Stored]) -> Scored:
     )
 
 
-def _declare(writer: RunWriter, metric: Metric) -> None:
+def _declare(writer: RunWriter, metric: Metric, protocol: Protocol) -> None:
     info = metric.info
     card: dict[str, Any] = {
-        "signature": metric.signature(),
+        "signature": protocol.sign(metric.signature()),
         "title": info.title,
         "direction": info.direction,
         "unit": info.unit,
@@ -157,7 +163,9 @@ def _batches(cells: Sequence[CellRecord]) -> Iterator[list[CellRecord]]:
             yield group[start : start + size]
 
 
-def _read(writer: RunWriter, cells: Sequence[CellRecord], progress: Progress) -> Iterator[Stored]:
+def _read(
+    writer: RunWriter, cells: Sequence[CellRecord], progress: Progress, protocol: Protocol
+) -> Iterator[Stored]:
     for cell in cells:
         record = writer.records.samples.get((cell.sample_digest, cell.resolution))
         pictures = read_prepared(writer, record) if record else None
@@ -173,9 +181,9 @@ def _read(writer: RunWriter, cells: Sequence[CellRecord], progress: Progress) ->
             cell,
             stored_sample(record, pictures),
             pictures.source,
-            from_png(edited),
+            protocol.edit_as_scored(from_png(edited)),
             pictures.target,
-            pictures.mask,
+            None if pictures.mask is None else protocol.mask_as_scored(pictures.mask),
         )
 
 

@@ -137,7 +137,7 @@ def _typed(info: MethodInfo, schema: type[Setting], field: str, text: str) -> An
         return adapter.validate_python(text)
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         value = text
     try:
         return adapter.validate_python(value)

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icd_bench.errors import CorruptRun, StorageFailed, UsageError
-from icd_bench.run.events import Event, EventWriter, log_size, read_events
+from icd_bench.run.columns import SCHEMA_VERSION
+from icd_bench.run.events import Event, EventWriter, event_files, log_size, read_events
 from icd_bench.run.files import digest_of, digests_of, remove_parts, write_files
 from icd_bench.run.lock import write_lock
 from icd_bench.run.records import CellRecord, RunRecords, score_value
-from icd_bench.run.results import metadata_of, read_parquet, results_table, to_parquet
+from icd_bench.run.results import metadata_of, migrate, read_parquet, results_table, to_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,15 @@ if TYPE_CHECKING:
 MANIFEST = "run.json"
 RESULTS = "results.parquet"
 MANIFEST_SCHEMA = 1
+MANIFEST_FIELDS: dict[str, type] = {
+    "name": str,
+    "methods": dict,
+    "models": dict,
+    "benchmarks": dict,
+    "metrics": dict,
+    "commands": list,
+}
+"""Fields that every reader may count on."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,10 @@ class RunFolder:
         try:
             manifest: dict[str, Any] = json.loads(self.manifest_path.read_text(encoding="utf-8"))
             schema = int(manifest["schema"])
-        except (ValueError, KeyError, TypeError) as error:
+            for field, kind in MANIFEST_FIELDS.items():
+                if not isinstance(manifest.setdefault(field, kind()), kind):
+                    raise TypeError(f"{field}: not a {kind.__name__}")
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise CorruptRun(
                 f"{self.manifest_path}: not a run's description ({error}); "
                 "remove the file and run the same command again"
@@ -103,17 +116,52 @@ class RunFolder:
         return manifest
 
     def records(self) -> RunRecords:
-        """Return what the events say."""
-        return RunRecords.replay(read_events(self.events_path))
+        """Return what the events say.
+
+        Raises:
+            CorruptRun: an event is damaged, or written by a newer version.
+        """
+        self._check_version()
+        records = RunRecords()
+        for event in read_events(self.events_path):
+            try:
+                records.apply(event)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise CorruptRun(
+                    f'{self.events_path}: event "{event["kind"][:40]}" cannot be read '
+                    f"({type(error).__name__}: {error}); it is damaged, or was written by a newer "
+                    "icd-bench: install that"
+                ) from error
+        return records
 
     def results(self) -> pa.Table:
-        """Return the results, one row a cell; made from the events where the file is behind."""
+        """Return the results, one row a cell.
+
+        Made from the events where the file is behind, or has an older schema. Where there are no
+        events an older file is brought to the present schema as far as it goes.
+
+        Raises:
+            CorruptRun: a file is damaged, or written by a newer version.
+        """
+        self._check_version()
         size = log_size(self.events_path)
         if self.results_path.is_file():
             table = read_parquet(self.results_path)
-            if metadata_of(table)["log_size"] == size or not size:
+            metadata = metadata_of(table)
+            if not size:
+                return migrate(table)
+            if (metadata["schema_version"], metadata["log_size"]) == (SCHEMA_VERSION, size):
                 return table
-        return results_table(self.records(), size)
+        try:
+            return results_table(self.records(), size)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise CorruptRun(
+                f"{self.events_path}: the events do not make a table ({error}); they are damaged"
+            ) from error
+
+    def _check_version(self) -> None:
+        if self.manifest_path.is_file():
+            self.manifest()
 
     def read_results(self) -> pd.DataFrame:
         """Return the results as a data frame; ``attrs["metrics"]`` has signatures and cards."""
@@ -209,20 +257,20 @@ class RunWriter:
         self.write(contents)
         self.record({"kind": "samples", "samples": [dict(entry) for entry in entries]})
 
-    def drop_outdated(self, keep: set[str], benchmark: str, split: str, coverage: int) -> None:
+    def drop_outdated(self, rows: Mapping[int, str], benchmark: str, split: str) -> None:
         """Forget cells of rows that the benchmark no longer has in that form.
 
         Args:
-            keep: digests of the rows that it has.
+            rows: place in the benchmark -> digest, for the rows that were looked at.
             benchmark: name of the benchmark.
             split: its split.
-            coverage: how many rows, from the first, ``keep`` speaks for.
         """
+        keep = set(rows.values())
         outdated = [
             cell.cell_id
             for cell in self.records.cells.values()
             if (cell.benchmark, cell.split) == (benchmark, split)
-            and cell.sample_index < coverage
+            and cell.sample_index in rows
             and cell.sample_digest not in keep
         ]
         if outdated:
@@ -256,9 +304,18 @@ class RunWriter:
         table = results_table(self.records, log_size(self.folder.events_path))
         self.write({Path(RESULTS): to_parquet(table)})
 
+    def _log_digests(self) -> dict[str, str]:
+        """Return path -> SHA-256 of the results and of the events, as they are now."""
+        root = self.folder.path
+        logs = [path for path in event_files(self.folder.events_path) if path.stat().st_size]
+        paths = [self.folder.results_path, *logs]
+        found = zip(paths, digests_of(paths), strict=True)
+        return {path.relative_to(root).as_posix(): digest for path, digest in found if digest}
+
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        """Write ``run.json``."""
-        text = json.dumps({"schema": MANIFEST_SCHEMA, **manifest}, indent=2, ensure_ascii=False)
+        """Write ``run.json``, with digests of the results and the events as they are now."""
+        content = {"schema": MANIFEST_SCHEMA, **manifest, "files": self._log_digests()}
+        text = json.dumps(content, indent=2, ensure_ascii=False)
         self.write({Path(MANIFEST): text.encode() + b"\n"})
 
 

@@ -129,7 +129,7 @@ def check_level(level: float) -> None:
         raise ValueError(f"level: {level} is not between 0 and 1")
 
 
-def _standard_error(data: Grouped) -> float:
+def standard_error(data: Grouped) -> float:
     """Return the cluster-robust standard error of the mean of at least two clusters."""
     clusters = len(data)
     return float(np.sqrt(clusters / (clusters - 1) * np.square(data.residuals).sum()) / data.n)
@@ -141,14 +141,14 @@ def _margin(data: Grouped, level: float) -> float:
         return 0.0
     if len(data) < 2:
         return np.nan
-    return float(stdtrit(len(data) - 1, (1 + level) / 2)) * _standard_error(data)
+    return float(stdtrit(len(data) - 1, (1 + level) / 2)) * standard_error(data)
 
 
 def _p_value(data: Grouped) -> float:
     """Return the two-sided p value of "the mean is 0"."""
     if len(data) < 2:
         return np.nan
-    error = _standard_error(data)
+    error = standard_error(data)
     if error == 0:
         return 1.0 if data.mean == 0 else 0.0
     return 2 * float(stdtr(len(data) - 1, -abs(data.mean) / error))

@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from icd_bench.reports.study.intervals import Floats, TwoWayEstimate, two_way
-from icd_bench.reports.study.win_rates import holm
+from icd_bench.stats.multiple import holm
 
 MAX_STEPS = 200
 GRADIENT_TOLERANCE = 1e-8

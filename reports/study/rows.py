@@ -36,36 +36,45 @@ class Row:
 
 
 def read_rows(path: Path, required: Collection[str], optional: Collection[str] | None) -> list[Row]:
-    """Read a CSV file with a header, or a JSON list of objects, by the file's ending.
+    """Read a CSV or TSV file with a header, or a JSON list of objects, by the file's ending.
 
     Args:
-        path: ``.csv`` or ``.json``; UTF-8, with or without a byte-order mark.
+        path: ``.csv``, ``.tsv`` (where empty lines separate nothing) or ``.json``; UTF-8, with or
+            without a byte-order mark.
         required: columns that must be there.
         optional: columns that may be there; any other column is an error. None allows any.
 
     Raises:
         BadVotes: unreadable, ragged, of unknown or doubled columns; with line numbers.
     """
-    source = path.name
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadVotes(source, [(1, f"cannot be read as UTF-8 text ({error})")]) from error
-    if path.suffix == ".csv":
-        header, rows = _csv_rows(text, source)
+    source, text = path.name, read_text(path)
+    if path.suffix in (".csv", ".tsv"):
+        header, rows = _csv_rows(text, source, "\t" if path.suffix == ".tsv" else ",")
         columns = [(1, set(header))]
     elif path.suffix == ".json":
         rows = _json_rows(text, source)
         columns = [(row.line, set(row.values)) for row in rows]
     else:
-        raise BadVotes(source, [(1, f"ends in {path.suffix!r}; use .csv or .json")])
+        raise BadVotes(source, [(1, f"ends in {path.suffix!r}; use .csv, .tsv or .json")])
     _require_columns(columns, set(required), None if optional is None else {*optional}, source)
     absent = dict.fromkeys([*required, *(optional or ())], "")
     return [Row(row.line, absent | row.values) for row in rows]
 
 
-def _csv_rows(text: str, source: str) -> tuple[list[str], list[Row]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def read_text(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        BadVotes: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadVotes(path.name, [(1, f"cannot be read as UTF-8 text ({error})")]) from error
+
+
+def _csv_rows(text: str, source: str, delimiter: str) -> tuple[list[str], list[Row]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     header: list[str] | None = None
     rows: list[Row] = []
     problems: list[Problem] = []
@@ -76,6 +85,8 @@ def _csv_rows(text: str, source: str) -> tuple[list[str], list[Row]]:
                 header = cells
                 if doubled := {name for name in header if header.count(name) > 1}:
                     raise BadVotes(source, [(line, f"columns twice: {', '.join(sorted(doubled))}")])
+            elif not cells and delimiter == "\t":
+                pass
             elif len(cells) != len(header):
                 problems.append((line, f"{len(cells)} values for {len(header)} columns"))
             else:
@@ -91,9 +102,26 @@ def _csv_rows(text: str, source: str) -> tuple[list[str], list[Row]]:
 
 
 def _json_rows(text: str, source: str) -> list[Row]:
-    decoder = json.JSONDecoder(object_pairs_hook=_unique_keys)
     rows: list[Row] = []
     problems: list[Problem] = []
+    for line, record in json_items(text, source):
+        if isinstance(record, dict) and all(_is_plain(value) for value in record.values()):
+            rows.append(Row(line, {key: _as_text(value) for key, value in record.items()}))
+        else:
+            problems.append((line, "not an object of texts, numbers and truth values"))
+    if problems:
+        raise BadVotes(source, problems)
+    return rows
+
+
+def json_items(text: str, source: str) -> list[tuple[int, Any]]:
+    """Return the items of a JSON list, each with the line that it starts in.
+
+    Raises:
+        BadVotes: not a JSON list, or one that is broken off.
+    """
+    decoder = json.JSONDecoder(object_pairs_hook=_unique_keys)
+    items: list[tuple[int, Any]] = []
     place = _skip_space(text, 0)
     if text[place : place + 1] != "[":
         raise BadVotes(source, [(1, "not a JSON list of objects")])
@@ -103,11 +131,8 @@ def _json_rows(text: str, source: str) -> list[Row]:
         try:
             record, place = decoder.raw_decode(text, place)
         except ValueError as error:
-            raise BadVotes(source, [*problems, (line, f"not JSON: {error}")]) from error
-        if isinstance(record, dict) and all(_is_plain(value) for value in record.values()):
-            rows.append(Row(line, {key: _as_text(value) for key, value in record.items()}))
-        else:
-            problems.append((line, "not an object of texts, numbers and truth values"))
+            raise BadVotes(source, [(line, f"not JSON: {error}")]) from error
+        items.append((line, record))
         place = _skip_space(text, place)
         if text[place : place + 1] == ",":
             place = _skip_space(text, place + 1)
@@ -116,14 +141,12 @@ def _json_rows(text: str, source: str) -> list[Row]:
             ended = text[place : place + 1] != "]"
         if ended:
             line = text.count("\n", 0, place) + 1
-            raise BadVotes(source, [*problems, (line, "not JSON: the list is broken off here")])
+            raise BadVotes(source, [(line, "not JSON: the list is broken off here")])
     place = _skip_space(text, place + 1)
     if text[place:]:
         line = text.count("\n", 0, place) + 1
-        problems.append((line, "not JSON: more text after the list"))
-    if problems:
-        raise BadVotes(source, problems)
-    return rows
+        raise BadVotes(source, [(line, "not JSON: more text after the list")])
+    return items
 
 
 def _require_columns(

@@ -31,7 +31,7 @@ from icd_bench.reports.study.people import (
     view_of,
 )
 from icd_bench.reports.study.ratings import with_direction
-from icd_bench.reports.study.win_rates import holm
+from icd_bench.stats.multiple import holm
 
 STATISTICS: Final = (
     "pooled_spearman",

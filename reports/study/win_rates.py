@@ -11,6 +11,7 @@ from scipy import stats
 
 from icd_bench.reports.study.intervals import Floats, Statistic, pigeonhole, quantiles, two_way
 from icd_bench.reports.study.plan import IntervalName, StudyPlan
+from icd_bench.stats.multiple import holm
 
 ONE_SIGMA = 0.6827
 """Nominal coverage of plus and minus one standard deviation, as the iCD paper prints it."""
@@ -131,20 +132,6 @@ def vote_subset_deviation(
     score = np.asarray(scores, dtype=np.float64)
     chosen = np.random.default_rng([seed, 0]).integers(len(score), size=(draws, subset))
     return float(score[chosen].mean(axis=1).std())
-
-
-def holm(p_values: ArrayLike) -> Floats:
-    """P-values (N,) adjusted for multiplicity by Holm's step-down (1979); NaN stays NaN.
-
-    Valid under any dependence between the tests; conservative where they go together.
-    """
-    p = np.asarray(p_values, dtype=np.float64)
-    adjusted = np.full(p.shape, np.nan)
-    tested = np.flatnonzero(~np.isnan(p))
-    order = tested[np.argsort(p[tested], kind="stable")]
-    factors = np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p[order]), 1.0)
-    return adjusted
 
 
 def compare_pairs(

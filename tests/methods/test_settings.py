@@ -25,6 +25,8 @@ BUILT_IN = [
     "edit_friendly",
     "sdedit",
     "identity",
+    "jpeg",
+    "vae-roundtrip",
     "infedit",
     "renoise",
     "edict",

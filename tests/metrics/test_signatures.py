@@ -72,7 +72,7 @@ def test_card_is_complete(name):
     assert metric.info.title
     assert metric.info.citation
     assert metric.info.range != (None, None)
-    assert ("mask" in metric.info.needs) == name.startswith("background_")
+    assert ("mask" in metric.info.needs) == name.startswith(("background_", "zeroed_"))
     assert ("target" in metric.info.needs) == name.startswith(("target_", "clip_target_"))
 
 

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from icd_bench.errors import UsageError
 from icd_bench.reports.table import build_table, render
-from icd_bench.reports.table_model import Table
+from icd_bench.reports.table_model import Marks, Table
 from icd_bench.run.store import RunFolder
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "table"
@@ -38,7 +39,8 @@ def write_run(
     with RunFolder(path).writer() as writer:
         for (method, strength), values in rows.items():
             setting = {} if strength is None else {"steps": 4, "strength": strength}
-            name = f"{benchmark}-{method}-{strength}-{model_digest}"
+            identity = f"{benchmark}-{method}-{strength}-{model_digest}"
+            name = sha256(identity.encode()).hexdigest()[:16]
             common = {
                 "method": method,
                 "method_version": "1",
@@ -198,6 +200,27 @@ def test_the_terminal_table_keeps_to_the_width(run: Path, tmp_path: Path) -> Non
         assert len(panels) > 1
         assert max(len(line) for line in text.splitlines() if "±:" not in line) <= width
         assert sum(line.count("±") for line in panels) == 12
+
+
+def test_second_best_needs_three_rivals(table: Table, tmp_path: Path) -> None:
+    second = {(row.method, row.label): row.second for row in table.rows}
+    assert second["npi", ""] == {"psnr", "clip_text"}
+    assert second["icd", "strength=0.5"] == {"lpips_alex"}
+    assert second["copy", ""] == frozenset()
+    two = write_run(
+        tmp_path / "two", {("icd", 0.5): {"psnr": [1, 2, 3]}, ("npi", 0.5): {"psnr": [0, 1, 2]}}
+    )
+    assert [row.second for row in build_table([two]).rows] == [frozenset(), frozenset()]
+
+
+def test_marks_are_options(table: Table) -> None:
+    marked = render(table, "latex")
+    assert r"\textbf{31.0 $\pm$ 2.5}" in marked
+    assert r"\underline{26.0 $\pm$ 2.5}" in marked
+    bare = render(table, "latex", marks=Marks(intervals=False, bold=False, underline=False))
+    assert "textbf" not in bare
+    assert "underline" not in bare
+    assert "& 31.0 & 0.110 &" in bare
 
 
 def test_colour_marks_the_best(table: Table) -> None:

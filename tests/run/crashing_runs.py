@@ -1,10 +1,11 @@
 """Runs that are killed with SIGKILL and begun again until they end; a program for test_kill.
 
 Usage: ``crashing_runs.py FOLDER SEED COUNT``. It makes FOLDER/whole without a crash, then
-FOLDER/0, FOLDER/1 ..: in half of them the process dies at a chosen system call (a file forced to
-the disk, a file renamed), before or after it took effect, in the others after a random time.
-Each prints one JSON line. Processes are forked from this one, so that what takes long to import
-is imported once.
+FOLDER/0, FOLDER/1 ..: each process dies at a chosen system call (a file forced to the disk, a file
+renamed), before or after it took effect; the calls are spread over the whole run, from the first
+file to the last. In every other run the process that goes on is killed as well, after a random
+time, if it lives that long. Each prints one JSON line. Processes are forked from this one, so that
+what takes long to import is imported once.
 """
 
 from __future__ import annotations
@@ -65,6 +66,23 @@ def in_child(folder: Path, prepare: Crash, kill_after: float | None = None) -> b
     return True
 
 
+def count_calls(file: Path) -> Crash:
+    """Return what makes this process write down each of its fsyncs and renames."""
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any) -> Any:
+            with open(file, "ab", buffering=0) as calls:
+                calls.write(b"x")
+            return function(*arguments)
+
+        return wrapper
+
+    def prepare() -> None:
+        os.fsync, os.replace = counted(os.fsync), counted(os.replace)
+
+    return prepare
+
+
 def die_at(call: int, after: bool) -> Crash:
     """Return what makes this process kill itself at its n-th fsync or rename."""
     calls = itertools.count(1)
@@ -99,21 +117,17 @@ def main() -> None:
     assert pyarrow.__version__
     draw = random.Random(seed)
     start = time.monotonic()
-    assert in_child(folder / "whole", nothing)
+    assert in_child(folder / "whole", count_calls(folder / "calls"))
     seconds = time.monotonic() - start
+    calls = (folder / "calls").stat().st_size
     for number in range(count):
-        kills = 0
-        if number % 2:
-            while not in_child(folder / str(number), nothing, draw.uniform(0, seconds)):
-                kills += 1
-                if kills == 4:
-                    assert in_child(folder / str(number), nothing)
-                    break
-        else:
-            point = die_at(draw.randrange(1, 130), draw.random() < 0.5)
-            kills += not in_child(folder / str(number), point)
-            assert in_child(folder / str(number), nothing)
-        print(json.dumps({"run": str(number), "kills": kills}), flush=True)
+        path = folder / str(number)
+        call = 1 + int(calls * (number + draw.random()) / count)
+        killed = not in_child(path, die_at(call, draw.random() < 0.5))
+        again = number % 2 == 1 and not in_child(path, nothing, draw.uniform(0, seconds / 2))
+        assert in_child(path, nothing)
+        report = {"run": path.name, "call": call, "calls": calls}
+        print(json.dumps({**report, "killed": killed, "killed_again": again}), flush=True)
 
 
 if __name__ == "__main__":

@@ -217,4 +217,4 @@ def test_other_encodings_and_endings_are_refused(tmp_path: Path) -> None:
     assert "cannot be read" in problems(tmp_path / "absent.csv")[0][1]
     other = tmp_path / "votes.xlsx"
     other.write_text("x")
-    assert "use .csv or .json" in problems(other)[0][1]
+    assert "use .csv, .tsv or .json" in problems(other)[0][1]

@@ -8,7 +8,8 @@ from scipy import stats
 
 from icd_bench.reports.study.coverage import GRID, Design, measure_coverage
 from icd_bench.reports.study.intervals import Statistic, one_way, pigeonhole, two_way
-from icd_bench.reports.study.win_rates import ONE_SIGMA, WinRate, holm, win_rate
+from icd_bench.reports.study.win_rates import ONE_SIGMA, WinRate, win_rate
+from icd_bench.stats.multiple import holm
 
 
 def crossed_votes(seed: int, prompts: int = 40, raters: int = 10) -> tuple[np.ndarray, ...]:

@@ -1,0 +1,107 @@
+"""``icd-bench curve``: what methods gain in one score for what they lose in another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from icd_bench import registry
+from icd_bench.errors import UsageError
+
+from .output import check_choice, split_names
+
+FORMATS = ("svg", "pdf", "png", "csv", "parquet", "json")
+
+
+def curve(
+    x: Annotated[
+        str, typer.Option("--x", metavar="METRIC", help="Held equal: a metric, nfe or seconds.")
+    ],
+    y: Annotated[
+        str, typer.Option("--y", metavar="METRIC", help="Compared: a metric, nfe or seconds.")
+    ],
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="DIR", help="Run folders.  [default: newest]"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where to write.  [default: figures in the run folder]"),
+    ] = None,
+    forms: Annotated[
+        list[str] | None,
+        typer.Option("--format", "-f", metavar="|".join(FORMATS), help="[default: all]"),
+    ] = None,
+    at: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="X", help="Compare at this level of x.  [default: mean over shared levels]"
+        ),
+    ] = None,
+    floor: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Worst x that a chosen setting may have on dev."),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y", help="Point that hypervolumes are measured from."),
+    ] = None,
+    dev: Annotated[
+        str | None,
+        typer.Option(metavar="SPLIT", help="Split to choose settings on.  [default: dev]"),
+    ] = None,
+    level: Annotated[
+        float, typer.Option(metavar="SHARE", min=0.5, max=0.999, help="Coverage of intervals.")
+    ] = 0.95,
+    resamples: Annotated[int, typer.Option(metavar="N", min=100, help="Bootstrap draws.")] = 2000,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Draw the trade-off between two scores, and compare methods where one of them is equal.
+
+    Every setting is a point; a method's best points make its curve. Methods are compared at
+    matched x, never at a setting picked by hand.
+    """
+    formats = split_names(forms or FORMATS)
+    for form in formats:
+        check_choice(form, FORMATS, "format")
+    folders = find_runs(runs)
+    curves = registry.reports.load("curves")
+    trade_off = curves.trade_off(
+        folders,
+        x,
+        y,
+        at=tuple(at or ()),
+        floor=floor,
+        reference=_pair(reference) if reference else None,
+        dev=dev,
+        level=level,
+        resamples=resamples,
+        seed=seed,
+    )
+    print(curves.summary(trade_off))
+    for path in curves.write(trade_off, out or default_folder(folders), formats):
+        print(path)
+
+
+def find_runs(runs: list[Path] | None) -> list[Path]:
+    """Return the run folders that are named, or the newest one."""
+    if runs:
+        return runs
+    from icd_bench.run import latest_run
+
+    return [latest_run()]
+
+
+def default_folder(runs: list[Path]) -> Path:
+    """Return where figures go: into the run, or beside several."""
+    return runs[0] / "figures" if len(runs) == 1 else Path("figures")
+
+
+def _pair(text: str) -> tuple[float, float]:
+    try:
+        first, second = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f'--reference "{text}": give two numbers, as in 20,0.25') from error
+    return first, second

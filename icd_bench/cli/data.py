@@ -1,0 +1,159 @@
+"""``icd-bench data``: get, check and build the data of benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icd_bench import registry
+from icd_bench.errors import UsageError
+
+from .output import align, print_json, say
+
+if TYPE_CHECKING:
+    from icd_bench.api import Sample
+    from icd_bench.data.card import Card
+    from icd_bench.errors import BadSample
+
+SOMETHING_IS_WRONG = 1
+SHOWN_OF_A_KIND = 5
+
+app = typer.Typer(
+    help="Get, check and build the data of benchmarks.", no_args_is_help=True, add_completion=False
+)
+
+Reference = Annotated[
+    str, typer.Argument(metavar="NAME[:SPLIT][=DIR]", help="Benchmark; see: icd-bench list.")
+]
+Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N rows.")]
+
+
+@app.command("get")
+def get(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Benchmark.")],
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder.  [default: $ICD_BENCH_DATA/NAME]")
+    ] = None,
+) -> None:
+    """Fetch the data of a benchmark, where its licence allows that, or say how to get them."""
+    from icd_bench.data.fetch import fetch_card_files, fetch_pictures
+    from icd_bench.data.home import default_folder
+
+    loader = registry.benchmarks.load(name)
+    card = card_of(name)
+    if not card.can_be_fetched:
+        raise UsageError(f"{name} ({card.licence}): {card.how_to_get}")
+    folder = to or default_folder(name)
+    say(f"{name}: {card.size}; licence: {card.licence}")
+    fetch_card_files(card, folder)
+    if card.pictures:
+        names = list(loader(location=str(folder)).picture_names())
+        done: list[None] = []
+
+        def count() -> None:
+            done.append(None)
+            if len(done) % 100 == 0 or len(done) == len(names):
+                say(f"{len(done)} of {len(names)} pictures")
+
+        fetch_pictures(card.pictures, names, folder, count)
+    print(folder)
+
+
+@app.command("verify")
+def verify(reference: Reference) -> int:
+    """Check that the data of a benchmark are complete and those that its card means."""
+    from icd_bench.data.home import default_folder
+    from icd_bench.data.lint import lint
+    from icd_bench.data.verify import differences
+
+    samples, split, name, location = _open(reference)
+    card = card_of(name)
+    found = lint(samples)
+    folder = Path(location).expanduser() if location else default_folder(name)
+    wrong = list(differences(card, folder, found, split))
+    for line in wrong:
+        say(line)
+    print(f"{name}: {found.rows} rows, {found.rows - found.broken} usable")
+    print(f"digest {found.digest}")
+    return SOMETHING_IS_WRONG if wrong else 0
+
+
+@app.command("lint")
+def lint_rows(
+    reference: Reference,
+    limit: Limit = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> int:
+    """Say what is odd about the rows of a benchmark, and how many each metric can use."""
+    from dataclasses import asdict
+
+    from icd_bench.data.lint import lint
+
+    samples, *_ = _open(reference)
+    found = lint(islice(samples, limit))
+    if as_json:
+        print_json(asdict(found))
+    else:
+        ordered = sorted(found.problems, key=lambda problem: problem.kind)
+        for kind, group in groupby(ordered, key=lambda problem: problem.kind):
+            alike = list(group)
+            print(f"{len(alike)} x {kind}")
+            shown = [(problem.sample, problem.detail) for problem in alike[:SHOWN_OF_A_KIND]]
+            print(align(shown, indent="  "))
+            if len(alike) > SHOWN_OF_A_KIND:
+                print("  ..")
+        print(f"{found.rows} rows, {found.rows - found.broken} usable; rows that metrics can use:")
+        print(align([(metric, str(n)) for metric, n in found.usable.items()], indent="  "))
+    return SOMETHING_IS_WRONG if found.problems else 0
+
+
+@app.command("build")
+def build(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A benchmark that can be built.")],
+    captions: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="Captions: COCO's captions_*.json, or CSV: file_name,caption."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE.csv", help="The new set, for review.")],
+    count: Annotated[int, typer.Option(metavar="N", min=1, help="Edits.")] = 140,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of all choices.")] = 0,
+) -> None:
+    """Build a new set of edits from captions: choose captions and replace one noun in each.
+
+    The same captions and seed give the same file. Read it, mend or delete rows, and use it.
+    """
+    loader = registry.benchmarks.load(name)
+    if not hasattr(loader, "build"):
+        raise UsageError(f"{name}: cannot be built; coco-edit can")
+    if out.exists():
+        raise UsageError(f"{out}: is there already; choose another --out")
+    rows = loader.build(captions, out, count, seed)
+    print(f"{out}: {rows} edits; read them before you use them")
+
+
+def card_of(name: str) -> Card:
+    """Return the card of a benchmark.
+
+    Raises:
+        UsageError: it has none.
+    """
+    card: Card | None = getattr(registry.benchmarks.load(name), "card", None)
+    if card is None:
+        raise UsageError(f"{name}: {registry.benchmarks.load(name).info.how_to_get}")
+    return card
+
+
+def _open(reference: str) -> tuple[Iterator[Sample | BadSample], str, str, str]:
+    """Return samples, split, name and location of a benchmark."""
+    from icd_bench.run.plan import open_benchmark
+
+    benchmark: Any
+    benchmark, split = open_benchmark(reference)
+    _, _, location = reference.partition("=")
+    return benchmark.samples(), split, benchmark.info.name, location

@@ -1,0 +1,32 @@
+"""``icd-bench verify``: is a run folder still what was stored?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .output import align, print_json
+
+CHANGED = 1
+
+
+def verify(
+    run: Annotated[Path, typer.Argument(metavar="DIR", help="Run folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> int:
+    """Hash every file of a run again and name those that changed; exit code 1 if any did."""
+    from icd_bench.gate.verify import verify as hash_again
+
+    found = hash_again(run)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        if found.findings:
+            print(align([(one.problem, one.path, one.detail) for one in found.findings]))
+        print(f"{found.files} files hashed, {len(found.findings)} not as they were stored")
+        if found.unfinished:
+            print("the last command did not end: the same command goes on from there")
+    return CHANGED if any(one.problem != "unknown" for one in found.findings) else 0

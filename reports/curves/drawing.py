@@ -1,0 +1,235 @@
+"""The figure of a trade-off: better is always up and to the right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import fdtri
+
+from icd_bench.reports.figures.style import GREY, look, new_figure, paper_style, plain
+from icd_bench.reports.settings_label import short
+from icd_bench.stats.intervals import MeanInterval
+
+from .model import Point, TradeOff
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_OFFSETS = np.array([(11, 9), (-11, -9), (-11, 9), (11, -9)], dtype=float)
+
+MOST_LABELS = 10
+"""A method with more points has no labels at them."""
+MOST_REGIONS = 24
+"""A figure with more points shows no regions around them."""
+
+
+def draw(trade_off: TradeOff, width: float = 6.3, height: float = 4.3) -> Figure:
+    """Return the figure: a point for each setting, a curve and its band for each method.
+
+    Points are filled by the probability that they are on the Pareto front of all methods, pale
+    ellipses are the joint confidence regions of single points (Hotelling), and a ring marks the
+    setting that the dev samples choose.
+    """
+    with paper_style():
+        figure: Figure = new_figure(width, height)
+        axes = figure.add_subplot()
+        for index, method in enumerate(trade_off.methods):
+            _draw_method(axes, trade_off, method, index)
+        _draw_front(axes, trade_off)
+        _frame(axes, trade_off)
+        _draw_anchors(axes, trade_off)
+        _draw_legend(figure, trade_off)
+        figure.draw_without_rendering()
+        _label_points(axes, trade_off)
+    return figure
+
+
+def _draw_method(axes: Axes, trade_off: TradeOff, method: str, index: int) -> None:
+    colour, marker, line = look(index)
+    curve = trade_off.curves[index]
+    points = _points_of(trade_off, method)
+    if curve.x:
+        axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.13, lw=0, zorder=1)
+        axes.plot(curve.x, curve.y, color=colour, ls=line, zorder=3)
+    if len(trade_off.points) <= MOST_REGIONS:
+        for point in points:
+            _draw_region(axes, point, colour, trade_off)
+    for point in points:
+        axes.plot(
+            point.x.mean,
+            point.y.mean,
+            marker=marker,
+            ms=6.5,
+            mfc=_blend(colour, point.p_front),
+            mec=colour,
+            mew=1.3,
+            zorder=5,
+        )
+    for choice in trade_off.choices:
+        for point in points:
+            if choice.method == method and choice.setting == point.setting:
+                axes.plot(
+                    point.x.mean, point.y.mean, "o", ms=13, mfc="none", mec=colour, mew=1, zorder=4
+                )
+
+
+def _label_points(axes: Axes, trade_off: TradeOff) -> None:
+    """Write the value that changes at each point, where it is freest of points and labels."""
+    taken = [_place(axes, p.x.mean, p.y.mean) for p in trade_off.points if isfinite(p.x.mean)]
+    for index, method in enumerate(trade_off.methods):
+        points = _points_of(trade_off, method)
+        field = _label_field(points)
+        for point in points if field else ():
+            at = _place(axes, point.x.mean, point.y.mean)
+            free = [min(np.linalg.norm(at + o - t) for t in taken) for o in _OFFSETS]
+            offset = _OFFSETS[int(np.argmax(free))]
+            taken.append(at + offset)
+            axes.annotate(
+                plain(short(point.setting.get(field))),
+                (point.x.mean, point.y.mean),
+                xytext=tuple(offset),
+                textcoords="offset points",
+                ha="center",
+                va="center",
+                fontsize=7.5,
+                color=look(index)[0],
+                zorder=6,
+            )
+
+
+def _place(axes: Axes, x: float, y: float) -> Any:
+    """Return where a point is drawn, in points of typography."""
+    return axes.transData.transform((x, y)) * 72 / axes.figure.dpi
+
+
+def _draw_region(axes: Axes, point: Point, colour: str, trade_off: TradeOff) -> None:
+    """Draw the joint confidence region of a point's two means."""
+    from matplotlib.patches import Polygon
+
+    radius = _radius(trade_off.samples, trade_off.level)
+    errors = [_error(interval, trade_off.level) for interval in (point.x, point.y)]
+    if not all(map(isfinite, (radius, *errors))):
+        return
+    shared = point.correlation if isfinite(point.correlation) else 0.0
+    angle = np.linspace(0, 2 * np.pi, 73)
+    across = radius * errors[0] * np.cos(angle)
+    up = radius * errors[1] * (shared * np.cos(angle) + np.sqrt(1 - shared**2) * np.sin(angle))
+    outline = np.stack([point.x.mean + across, point.y.mean + up], axis=1)
+    axes.add_patch(Polygon(outline, fc="none", ec=colour, lw=0.6, alpha=0.55, zorder=2))
+
+
+def _radius(samples: int, level: float) -> float:
+    """Return the radius of Hotelling's region in standard errors; NaN for too few samples."""
+    if samples < 3:
+        return np.nan
+    return float(np.sqrt(2 * (samples - 1) / (samples - 2) * fdtri(2, samples - 2, level)))
+
+
+def _error(interval: MeanInterval, level: float) -> float:
+    """Return the standard error that an interval was made from."""
+    from scipy.special import stdtrit
+
+    if interval.n < 2:
+        return np.nan
+    return (interval.high - interval.low) / 2 / float(stdtrit(interval.n - 1, (1 + level) / 2))
+
+
+def _draw_front(axes: Axes, trade_off: TradeOff) -> None:
+    """Draw the Pareto front of all methods as the stairs below which points are dominated."""
+    front = sorted(
+        {(p.x.mean, p.y.mean) for p in trade_off.points if p.on_front},
+        key=lambda place: place[0] * trade_off.x.sign,
+    )
+    if len(front) > 1:
+        x, y = zip(*front, strict=True)
+        axes.step(x, y, where="pre", color=GREY, lw=0.9, ls=(0, (2, 2)), zorder=2)
+
+
+def _frame(axes: Axes, trade_off: TradeOff) -> None:
+    axes.set_xlabel(plain(trade_off.x.label))
+    axes.set_ylabel(plain(trade_off.y.label))
+    axes.margins(0.09)
+    if trade_off.x.sign < 0:
+        axes.invert_xaxis()
+    if trade_off.y.sign < 0:
+        axes.invert_yaxis()
+    axes.annotate(
+        "better",
+        xy=(0.992, 0.985),
+        xytext=(0.915, 0.905),
+        xycoords="axes fraction",
+        fontsize=8,
+        color=GREY,
+        ha="right",
+        va="top",
+        arrowprops={"arrowstyle": "->", "color": GREY, "lw": 0.9},
+    )
+
+
+def _draw_anchors(axes: Axes, trade_off: TradeOff) -> None:
+    """Draw reference lines: across the figure where one of their scores is infinite."""
+    for point in trade_off.points:
+        if not point.anchor or not isfinite(point.y.mean):
+            continue
+        if isfinite(point.x.mean):
+            axes.plot(point.x.mean, point.y.mean, marker="+", ms=8, mew=1.5, color=GREY, zorder=4)
+            place, coordinates = (point.x.mean, point.y.mean), "data"
+        else:
+            axes.axhline(point.y.mean, color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=1)
+            place, coordinates = (0.995, point.y.mean), "right"
+        axes.annotate(
+            plain(point.method),
+            place,
+            xycoords="data" if coordinates == "data" else axes.get_yaxis_transform(),
+            xytext=(-3, 3),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7.5,
+            color=GREY,
+        )
+
+
+def _draw_legend(figure: Figure, trade_off: TradeOff) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for index, method in enumerate(trade_off.methods):
+        colour, marker, line = look(index)
+        field = _label_field(_points_of(trade_off, method))
+        text = f"{method} ({field})" if field else method
+        handles.append(
+            Line2D([], [], color=colour, marker=marker, ls=line, ms=6, label=plain(text))
+        )
+    figure.legend(handles=handles, loc="outside upper left", ncols=min(4, len(handles)))
+    keys = [
+        f"{trade_off.samples} samples",
+        f"ellipses and bands: {trade_off.level:.0%}",
+        "fill: probability of being on the Pareto front (dashed)",
+        *(["ring: chosen on dev samples"] if trade_off.choices else []),
+    ]
+    figure.supxlabel(" · ".join(keys), fontsize=7, color=GREY)
+
+
+def _points_of(trade_off: TradeOff, method: str) -> list[Point]:
+    return [p for p in trade_off.points if p.method == method and not p.anchor]
+
+
+def _label_field(points: Sequence[Point]) -> str:
+    """Return the one field that labels points; empty where several differ, or too many points."""
+    fields = [
+        field
+        for field in dict.fromkeys(field for point in points for field in point.setting)
+        if len({short(point.setting.get(field)) for point in points}) > 1
+    ]
+    return fields[0] if len(fields) == 1 and len(points) <= MOST_LABELS else ""
+
+
+def _blend(colour: str, share: float) -> Any:
+    """Return a colour between white (0) and ``colour`` (1)."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(1 - share * (1 - part) for part in to_rgb(colour))

@@ -1,0 +1,84 @@
+"""Rows that were made under other conditions are not ranked together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from icd_bench.cli.app import main
+from icd_bench.reports.table import build_table
+from icd_bench.run.conditions import Conditions
+from icd_bench.run.outside import OutsideRequest, score_outside
+from icd_bench.run.progress import QuietProgress
+
+
+def imported(root: Path, name: str, offset: int, conditions: Conditions) -> Path:
+    """Write edits that are ``offset`` levels off, and return their run."""
+    album = root / "album"
+    if not album.is_dir():
+        album.mkdir(parents=True)
+        ramp = np.tile(np.arange(64, dtype=np.uint8)[:, None, None], (1, 64, 3))
+        Image.fromarray(ramp).save(album / "a.png")
+        row = {"id": "a", "image": "a.png", "source": "a ramp", "target": "a slope"}
+        (album / "prompts.jsonl").write_text(json.dumps(row))
+    edits = root / name
+    edits.mkdir()
+    picture = np.asarray(Image.open(album / "a.png")) + np.uint8(offset)
+    Image.fromarray(picture).save(edits / "a.png")
+    request = OutsideRequest(
+        place=edits,
+        benchmark=str(album),
+        name=name,
+        conditions=conditions,
+        nfe=8,
+        metrics=("psnr",),
+        out=root / f"run-{name}",
+        device="cpu",
+    )
+    return score_outside(request, QuietProgress()).path
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    return [
+        imported(tmp_path, "plain", 9, Conditions()),
+        imported(tmp_path, "other", 5, Conditions()),
+        imported(tmp_path, "masked", 2, Conditions(masks="used")),
+    ]
+
+
+def test_conditions_are_a_column_and_a_border(
+    runs: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = build_table(runs)
+    rows = {row.method: row for row in table.rows}
+    assert "conditions" in table.varying()
+    assert rows["masked"].conditions == "masks used"
+    assert rows["masked"].block != rows["plain"].block
+    assert "psnr" in rows["other"].best
+    assert "psnr" not in rows["masked"].best
+    assert rows["plain"].nfe_edit == 8
+    assert rows["plain"].resolution == "64"
+    assert rows["jpeg"].anchor
+    assert rows["identity"].anchor
+
+    together = {row.method: row for row in build_table(runs, ranked_together=True).rows}
+    assert "psnr" in together["masked"].best
+    assert "psnr" not in together["other"].best
+
+    paths = [str(path) for path in runs]
+    assert main(["table", *paths, "--format", "md", "--rank-together"]) == 0
+    assert "masks used" in capsys.readouterr().out
+
+
+def test_published_needs_the_papers_benchmark(
+    runs: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["published", str(runs[0])]) == 0
+    assert capsys.readouterr().out.strip() == "0 match, 0 differs, 0 not comparable"
+    assert main(["published", str(runs[0]), "--all", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 242
