@@ -241,5 +241,5 @@ function startOf(x, y) {
   const reached = (at) => ends.filter((list) => Math.min(...list) <= at && at <= Math.max(...list)).length;
   const most = Math.max(...candidates.map(reached));
   const good = candidates.filter((at) => reached(at) === most);
-  return (good[0] + good.at(-1)) / 2;
+  return good[good.length >> 1];
 }
