@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -36,6 +37,7 @@ _FAMILIES: Final = {
     "StableDiffusionInstructPix2PixPipeline": "instruct-pix2pix",
 }
 """Pipelines of diffusers whose folders can be read, and the families of their models."""
+_HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -173,10 +175,11 @@ def models() -> dict[str, ModelSpec]:
 
 
 def find_model(name: str) -> ModelSpec:
-    """Return a model by its name or its folder.
+    """Return a model by its name, its folder, or its hub id (``owner/name``).
 
     Raises:
-        UnknownName: it is neither; the message suggests the nearest name.
+        UnknownName: it is none of these; the message suggests the nearest name.
+        MissingWeights: the hub id is not in this machine's cache.
         UsageError: the folder is not a diffusers pipeline.
     """
     known = models()
@@ -185,9 +188,11 @@ def find_model(name: str) -> ModelSpec:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return local_model(folder)
+    if _HUB_ID.fullmatch(name):
+        return _hub_model(name)
     raise UnknownName(
-        f'unknown model "{name}".{suggest(name, known)} '
-        f"Known: {', '.join(known)}, or a folder of a diffusers pipeline."
+        f'unknown model "{name}".{suggest(name, known)} Known: {", ".join(known)}, '
+        "or a folder or hub id (owner/name) of a diffusers pipeline."
     )
 
 
@@ -221,6 +226,17 @@ def local_model(folder: Path, name: str = "", title: str = "") -> ModelSpec:
         parts=(*_pipeline_parts(tokenizer_files), *_extra_parts(folder)),
         root=folder,
     )
+
+
+def _hub_model(repository: str) -> ModelSpec:
+    """Return the model in the local cache of a hub repository."""
+    snapshot = _snapshot(repository)
+    if snapshot is None:
+        raise MissingWeights(
+            f'model "{repository}" is neither a folder here nor in the cache of the hub; '
+            f"get it with: hf download {repository}"
+        )
+    return local_model(snapshot, repository, f"{repository}, from the hub")
 
 
 def _scenes() -> ModelSpec:

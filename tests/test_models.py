@@ -140,6 +140,23 @@ def test_the_hub_cache_is_read_offline(tmp_path: Path, monkeypatch: pytest.Monke
     assert not spec.has("icd_forward:4a")
 
 
+def test_a_hub_id_is_a_model_once_it_is_in_the_cache(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(MissingWeights, match="hf download somebody/tiny-sd"):
+        find_model("somebody/tiny-sd")
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    fill_hub_cache(tmp_path / "cache", "somebody/tiny-sd", files)
+    spec = find_model("somebody/tiny-sd")
+    assert (spec.name, spec.resolution) == ("somebody/tiny-sd", 512)
+    assert spec.digest(needs=()) == find_model(str(folder)).digest(needs=())
+
+
 def sources_of(part: Part, place: Path) -> list[Path]:
     return [place / name for name in part.files] or [place]
 

@@ -15,7 +15,9 @@ PROMISE_BROKEN = 1
 
 def check_method(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="Method, or ./file.py:Class.")],
-    model: Annotated[str, typer.Option(metavar="NAME|DIR", help="Model or its folder.")] = "scenes",
+    model: Annotated[
+        str, typer.Option(metavar="NAME|DIR", help="Model, folder or hub id.")
+    ] = "scenes",
     sets: options.Sets = None,
     samples: Annotated[int, typer.Option(metavar="N", min=2, help="Samples to edit.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -24,7 +24,9 @@ def edit(
     ] = "icd",
     model: Annotated[
         str,
-        typer.Option(metavar="NAME|DIR", help="Model or its folder; see: icd-bench list models."),
+        typer.Option(
+            metavar="NAME|DIR", help="Model, its folder or hub id; see: icd-bench list models."
+        ),
     ] = "sd15",
     sets: options.Sets = None,
     seed: options.Seed = 0,

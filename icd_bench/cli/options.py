@@ -21,7 +21,9 @@ Methods = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option(metavar="NAME|DIR", help="Model or its folder.  [default: the benchmark's own]"),
+    typer.Option(
+        metavar="NAME|DIR", help="Model, its folder or hub id.  [default: the benchmark's own]"
+    ),
 ]
 Sets = Annotated[
     list[str] | None,
