@@ -10,6 +10,7 @@ import typer
 from icd_bench import registry
 from icd_bench.errors import UsageError
 
+from . import options
 from .output import check_choice, split_names
 
 FORMATS = ("svg", "pdf", "png", "csv", "parquet", "json")
@@ -22,14 +23,8 @@ def curve(
     y: Annotated[
         str, typer.Option("--y", metavar="METRIC", help="Compared: a metric, nfe or seconds.")
     ],
-    runs: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="DIR", help="Run folders.  [default: newest]"),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where to write.  [default: figures in the run folder]"),
-    ] = None,
+    runs: options.Runs = None,
+    out: options.FiguresOut = None,
     forms: Annotated[
         list[str] | None,
         typer.Option("--format", "-f", metavar="|".join(FORMATS), help="[default: all]"),

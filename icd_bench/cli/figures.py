@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from icd_bench import registry
 
+from . import options
 from .curve import default_folder, find_runs
 from .output import check_choice, split_names
 
@@ -16,14 +16,8 @@ FORMATS = ("svg", "pdf", "png")
 
 
 def figures(
-    runs: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="DIR", help="Run folders.  [default: newest]"),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where to write.  [default: figures in the run folder]"),
-    ] = None,
+    runs: options.Runs = None,
+    out: options.FiguresOut = None,
     forms: Annotated[
         list[str] | None,
         typer.Option("--format", "-f", metavar="|".join(FORMATS), help="[default: all]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,6 +40,14 @@ Metrics = Annotated[
 ]
 Protocol = Annotated[str, typer.Option(metavar="NAME", help="native, icd-2024 or pie-bench-2023.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of all noise.")]
+Runs = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="DIR", help="Run folders.  [default: newest]"),
+]
+FiguresOut = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where to write.  [default: figures in the run folder]"),
+]
 Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 or auto.")]
 Dtype = Annotated[str, typer.Option(metavar="NAME", help="float32, float16, bfloat16 or auto.")]
 
