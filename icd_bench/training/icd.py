@@ -47,6 +47,10 @@ class Weights:
     reverse_preserve: float = 1.5
 
 
+ALL_LOSSES = Weights()
+"""As the paper trains."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Latents (B, ...) and text states (B, L, D) of one step, and its source of chance."""
@@ -108,7 +112,7 @@ class IcdTask:
     batch_size: int
     seed: int
     reconstruct: Callable[[Path, int], dict[str, float]]
-    weights: Weights = Weights()
+    weights: Weights = ALL_LOSSES
     schedule: Schedule = "official"
 
     @property

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from icd_bench.training.loop import Plan
 
+from .ablations import ABLATIONS
+
 _ICD = Plan(
     250, 8, lr=5e-4, warmup=20, ema=0.98, betas=(0.9, 0.99), validate_every=100, checkpoint_every=50
 )
@@ -31,4 +33,5 @@ PLANS: dict[str, Plan] = {
     "icd-4b": _ICD,
     "icd-3": _ICD,
     "lcm": replace(_ICD, steps=150, batch_size=16),
+    **dict.fromkeys(ABLATIONS, _ICD),
 }  # fmt: skip

@@ -15,7 +15,7 @@ from icd_bench.registry import suggest
 from icd_bench.training.adapters import Adapters
 from icd_bench.training.cfg_distill import CfgDistillTask
 from icd_bench.training.denoiser import DenoiserTask
-from icd_bench.training.icd import FORWARD, REVERSE, IcdTask
+from icd_bench.training.icd import ALL_LOSSES, FORWARD, REVERSE, IcdTask, Weights
 from icd_bench.training.lcm import NAME as LCM
 from icd_bench.training.lcm import LcmTask
 from icd_bench.training.loop import Plan, Task, Trainer
@@ -23,6 +23,7 @@ from icd_bench.training.losses import Boundaries
 from icd_bench.training.networks import build_unet, with_guidance
 
 from . import autoencoder, clip
+from .ablations import ABLATIONS
 from .autoencoder import AutoencoderTask
 from .clip import ClipTask
 from .plans import PLANS
@@ -66,14 +67,14 @@ def cfg_distill_task(recipe: Recipe, plan: Plan) -> Task:
     )  # fmt: skip
 
 
-def icd_task(recipe: Recipe, plan: Plan, name: str) -> Task:
+def icd_task(recipe: Recipe, plan: Plan, timesteps: str, weights: Weights = ALL_LOSSES) -> Task:
     """Stage 5, for one timestep set."""
     adapters = Adapters(recipe.cfg_distilled, (REVERSE, FORWARD), RANK, ALPHA)
-    boundaries = Boundaries.of(timestep_set(name))
+    boundaries = Boundaries.of(timestep_set(timesteps))
     replicas = [adapters, *(adapters.replica() for _ in range(plan.threads - 1))]
     return IcdTask(
         replicas, recipe.encode, recipe.latents, recipe.levels, boundaries, plan.batch_size,
-        plan.seed, partial(reconstruct, recipe, adapters, boundaries),
+        plan.seed, partial(reconstruct, recipe, adapters, boundaries), weights,
     )  # fmt: skip
 
 
@@ -92,10 +93,14 @@ STAGES: dict[str, Callable[[Recipe, Plan], Task]] = {
     "clip": clip_task,
     "denoiser": denoiser_task,
     "cfg-distill": cfg_distill_task,
-    "icd-4a": partial(icd_task, name="4a"),
-    "icd-4b": partial(icd_task, name="4b"),
-    "icd-3": partial(icd_task, name="3"),
+    "icd-4a": partial(icd_task, timesteps="4a"),
+    "icd-4b": partial(icd_task, timesteps="4b"),
+    "icd-3": partial(icd_task, timesteps="3"),
     "lcm": lcm_task,
+    **{
+        name: partial(icd_task, timesteps=ablation.timesteps, weights=ablation.weights)
+        for name, ablation in ABLATIONS.items()
+    },
 }
 
 
