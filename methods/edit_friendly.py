@@ -20,7 +20,7 @@ from icd_bench.diffusion.p2p_edit import (
     edit_in_groups,
     p2p_default,
     p2p_edit,
-    same_prompts,
+    target_warnings,
     to_edits,
 )
 
@@ -112,10 +112,7 @@ def edit_alone(
         *_, latents = sampled_steps(
             backbone, rows, text, AttentionControl(), inversion.tensors, settings
         )
-    warnings = [
-        (*same_prompts(source, target), *backbone.prompt_warnings(target))
-        for source, target in zip(batch.source_prompts, batch.target_prompts, strict=True)
-    ]
+    warnings = target_warnings(backbone, batch)
     return to_edits(backbone, latents, count, tuple((w,) * len(settings) for w in warnings))
 
 

@@ -29,7 +29,7 @@ from icd_bench.api import (
     edit_field,
     inversion_field,
 )
-from icd_bench.diffusion.p2p_edit import edit_in_groups, same_prompts, to_edits
+from icd_bench.diffusion.p2p_edit import edit_in_groups, target_warnings, to_edits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -172,10 +172,7 @@ def infedit_branches(
         null_prompts.append(
             setting.negative_prompt if is_target else setting.source_negative_prompt
         )
-    warnings = [
-        (*same_prompts(source, target), *backbone.prompt_warnings(target))
-        for source, target in zip(batch.source_prompts, batch.target_prompts, strict=True)
-    ]
+    warnings = target_warnings(backbone, batch)
     text, null_text = backbone.encode_prompts(prompts), backbone.encode_prompts(null_prompts)
     return Branches(backbone, control, text, null_text, warnings)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from icd_bench.api import Batch, Edits, Inversion, MethodInfo, Setting, edit_field, inversion_field
-from icd_bench.diffusion.p2p_edit import same_prompts, to_edits
+from icd_bench.diffusion.p2p_edit import target_warnings, to_edits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,10 +122,7 @@ class ReNoise:
         """Sample B x K target rows from z_T."""
         with backbone.counting("edit", len(batch), len(settings)) as count:
             *_, latents = sampling_steps(backbone, batch, inversion, settings)
-        warnings = [
-            (*same_prompts(source, target), *backbone.prompt_warnings(target))
-            for source, target in zip(batch.source_prompts, batch.target_prompts, strict=True)
-        ]
+        warnings = target_warnings(backbone, batch)
         return to_edits(backbone, latents, count, tuple((w,) * len(settings) for w in warnings))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from icd_bench.api import Batch, Edits, Inversion, MethodInfo, Setting, edit_field, inversion_field
-from icd_bench.diffusion.p2p_edit import to_edits
+from icd_bench.diffusion.p2p_edit import target_warnings, to_edits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,8 +57,8 @@ class SDEdit:
         """Sample B x K target rows, each from its own strength's noise."""
         with backbone.counting("edit", len(batch), len(settings)) as count:
             *_, latents = denoising_steps(backbone, batch, inversion, settings)
-        of_prompt = [backbone.prompt_warnings(prompt) for prompt in batch.target_prompts]
-        return to_edits(backbone, latents, count, tuple((w,) * len(settings) for w in of_prompt))
+        warnings = target_warnings(backbone, batch)
+        return to_edits(backbone, latents, count, tuple((w,) * len(settings) for w in warnings))
 
 
 def denoising_steps(

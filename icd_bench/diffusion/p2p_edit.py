@@ -300,6 +300,14 @@ def same_prompts(source: str, target: str) -> tuple[str, ...]:
     return ("source and target prompt are the same: the edit is a reconstruction",)
 
 
+def target_warnings(backbone: Backbone, batch: Batch) -> list[tuple[str, ...]]:
+    """Return what is wrong with each sample's target prompt: it asks for nothing, or is cut."""
+    return [
+        (*same_prompts(source, target), *backbone.prompt_warnings(target))
+        for source, target in zip(batch.source_prompts, batch.target_prompts, strict=True)
+    ]
+
+
 def _joined(
     parts: Sequence[Sequence[Sequence[T]]], order: Sequence[int]
 ) -> tuple[tuple[T, ...], ...]:
