@@ -3,6 +3,7 @@
 # make lint   ruff and mypy
 # make check  is the embedded model edited as well as the committed baseline says?
 # make baseline  make that baseline anew, margins above the noise of a second seed
+# make parity  compare the methods with the official implementations' vectors: docs/parity.md
 # make clean  remove .venv, caches and builds (runs/ stays)
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ DEMO_SAMPLES ?= 20
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint check baseline clean
+.PHONY: demo test lint check baseline parity clean
 
 demo: $(VENV)/installed
 	$(BIN)/icd-bench run --method icd,ddim,npi,sdedit,identity --bench scenes --limit $(DEMO_SAMPLES)
@@ -39,6 +40,9 @@ baseline: $(VENV)/installed
 	$(BIN)/icd-bench run $(CHECKED) --out runs/baseline
 	$(BIN)/icd-bench run $(CHECKED) --seed 1 --out runs/baseline-noise
 	$(BIN)/icd-bench baseline make runs/baseline --noise runs/baseline-noise --out $(BASELINE) --seconds 3
+
+parity: $(VENV)/installed-test
+	$(BIN)/python -m pytest -q -p no:xdist tests/methods -k parity --parity-table docs/parity.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

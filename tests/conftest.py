@@ -6,11 +6,24 @@ import json
 import shutil
 from pathlib import Path
 
+import parity_table
 import pytest
 from golden_cases import tiny_sd_icd_spec, tiny_sd_spec
 
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.models import ModelSpec, local_model
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--parity-table", type=Path, metavar="FILE",
+        help="write the largest error of every golden case of the methods here (without xdist)",
+    )  # fmt: skip
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if file := session.config.getoption("--parity-table"):
+        file.write_text(parity_table.render(), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

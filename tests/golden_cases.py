@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import parity_table
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -115,4 +116,6 @@ class StoredText:
 
 
 def assert_close(actual: Tensor, expected: Tensor, atol: float) -> None:
+    if actual.shape == expected.shape and actual.numel():
+        parity_table.note(float((actual - expected).abs().max()), atol)
     torch.testing.assert_close(actual, expected, atol=atol, rtol=0)
