@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +10,8 @@ import torch
 from diffusers import (
     EulerAncestralDiscreteScheduler,
     StableDiffusionInstructPix2PixPipeline,
-    UNet2DConditionModel,
 )
-from golden_cases import assert_close, tiny_sd_spec
+from golden_cases import assert_close
 
 from icd_bench.api import Batch, BlendWords
 from icd_bench.diffusion.backbone import Backbone
@@ -30,25 +27,14 @@ SETTINGS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny-instruct"
-    root = tiny_sd_spec().root
-    assert root is not None
-    shutil.copytree(root, folder)
-    index = json.loads((folder / "model_index.json").read_text())
-    index |= {"_class_name": "StableDiffusionInstructPix2PixPipeline", "image_encoder": [None] * 2}
-    (folder / "model_index.json").write_text(json.dumps(index))
-    config = UNet2DConditionModel.load_config(folder / "unet")
-    torch.manual_seed(0)
-    unet = UNet2DConditionModel.from_config(config, in_channels=8, sample_size=16)
-    unet.save_pretrained(folder / "unet")
-    return folder
+@pytest.fixture
+def folder(instructed_folder: Path) -> Path:
+    return instructed_folder
 
 
 @pytest.fixture
-def backbone(folder: Path) -> Backbone:
-    return Backbone.load(find_model(str(folder)))
+def backbone(instructed: Backbone) -> Backbone:
+    return instructed
 
 
 @pytest.fixture
@@ -112,13 +98,6 @@ def test_batch_and_micro_batches_do_not_matter(backbone: Backbone, batch: Batch)
     assert_close(split.images.flip(1), together.images, 1e-4)
     single = run(backbone, alone(batch, 1), SETTINGS[1:])
     assert_close(single.images[0, 0], together.images[1, 1], 1e-4)
-
-
-def test_three_rows_a_step(backbone: Backbone, batch: Batch) -> None:
-    edits = run(backbone, batch, SETTINGS)
-    assert edits.nfe_shared == (0, 0, 0)
-    assert edits.nfe == ((3 * STEPS, 3 * STEPS),) * 3
-    assert backbone.cost["edit"].rows == 3 * STEPS * 6
 
 
 def test_a_missing_instruction_is_made_up_and_reported(backbone: Backbone, batch: Batch) -> None:
