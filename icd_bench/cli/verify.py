@@ -1,4 +1,4 @@
-"""``icd-bench verify``: is a run folder still what was stored?"""
+"""``icd-bench verify``: is a run still what was stored?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def verify(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="Run folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> int:
-    """Hash every file of a run again and name those that changed; exit code 1 if any did."""
+    """Hash a run's files, weights and data again; name what changed, with exit code 1."""
     from icd_bench.gate.verify import verify as hash_again
 
     found = hash_again(run)
@@ -27,6 +27,8 @@ def verify(
         if found.findings:
             print(align([(one.problem, one.path, one.detail) for one in found.findings]))
         print(f"{found.files} files hashed, {len(found.findings)} not as they were stored")
+        for line in found.unchecked:
+            print(f"not checked: {line}")
         if found.unfinished:
             print("the last command did not end: the same command goes on from there")
     return CHANGED if any(one.problem != "unknown" for one in found.findings) else 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from icd_bench.errors import UsageError
 from icd_bench.gate.baseline import Arm, Measured, MetricEntry, Row, Task
+from icd_bench.gate.current import ModelKey, newest_digests
 from icd_bench.registry import suggest
 from icd_bench.run.store import RunFolder
 
@@ -36,7 +37,7 @@ def measure(run: Path, metrics: Sequence[str] | None = None) -> Measured:
     folder = RunFolder.open(run)
     frame, manifest = folder.read_results(), folder.manifest()
     cards: Mapping[str, Mapping[str, str]] = frame.attrs["metrics"]
-    frame = _current(frame, manifest)
+    frame = _current(frame, manifest, newest_digests(folder.records()))
     if frame.empty:
         raise UsageError(f"{run}: no edit of this run is finished yet; run the same command again")
     scope = _scope(frame, run)
@@ -68,16 +69,19 @@ def measure(run: Path, metrics: Sequence[str] | None = None) -> Measured:
     )
 
 
-def _current(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
+def _current(
+    frame: pd.DataFrame, manifest: Mapping[str, Any], newest: Mapping[ModelKey, str]
+) -> pd.DataFrame:
     """Leave out cells of method versions and weights that the folder has newer ones of."""
-    methods, models = manifest["methods"], manifest["models"]
+    methods = manifest["methods"]
     keep = [
         version == methods.get(method, {}).get("version", version)
-        and digest == models.get(model, {}).get(method, digest)
-        for method, version, model, digest in zip(
+        and digest == newest.get((model, method, setting), digest)
+        for method, version, model, setting, digest in zip(
             frame["method"],
             frame["method_version"],
             frame["model"],
+            frame["setting"],
             frame["model_digest"],
             strict=True,
         )

@@ -1,4 +1,4 @@
-"""Is a run folder still what was stored? Every file is hashed again."""
+"""Is a run still what was stored? Its files, its weights and its data are hashed again."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from icd_bench.errors import CorruptRun
+from icd_bench.gate.inputs import check_inputs
 from icd_bench.run.events import event_files
 from icd_bench.run.files import digests_of
 from icd_bench.run.records import RunRecords
 from icd_bench.run.store import MANIFEST, RESULTS, RunFolder
 
 Problem = Literal["changed", "missing", "unknown", "unreadable"]
-STORED = ("events", "images", "samples", "inversions")
+STORED = ("events", "images", "samples")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One file that is not as it was stored."""
+    """One file, or one input of the run, that is not as it was stored."""
 
     path: str
-    """Relative to the run folder."""
+    """Relative to the run folder; of inputs outside of it, what they are in words."""
     problem: Problem
     detail: str
 
@@ -36,12 +37,14 @@ class Verification:
     findings: tuple[Finding, ...]
     unfinished: bool
     """The last command did not end: events were written after ``run.json``."""
+    unchecked: tuple[str, ...] = ()
+    """Weights and data that could not be hashed, with the reason."""
 
 
 def verify(run: Path) -> Verification:
-    """Hash every file of a run again, and name those that are not as they were stored.
+    """Hash every file of a run, its weights and its data; name what is not as it was stored.
 
-    Pictures, samples and inversions are checked against the events, events and results against
+    Pictures and samples are checked against the events, events and results against
     ``run.json``. ``run.json`` itself, and the event files of a command that did not end, are
     checked for being readable only: nothing in the folder vouches for them.
 
@@ -66,12 +69,18 @@ def verify(run: Path) -> Verification:
     )
     expected = dict(logged)
     findings: list[Finding] = []
+    unchecked: list[str] = []
     if unfinished:
         expected.pop(RESULTS, None)
     try:
-        expected |= _stored(folder, folder.records())
+        records = folder.records()
     except CorruptRun as error:
         findings.append(Finding("events", "unreadable", str(error)))
+    else:
+        expected |= _stored(folder, records)
+        inputs = check_inputs(manifest, records)
+        findings += [Finding(one.name, "changed", one.change) for one in inputs if one.change]
+        unchecked += [f"{one.name}: {one.obstacle}" for one in inputs if one.obstacle]
     digests = digests_of(folder.path / path for path in expected)
     for (path, before), now in zip(expected.items(), digests, strict=True):
         if now is None:
@@ -79,7 +88,7 @@ def verify(run: Path) -> Verification:
         elif now != before:
             findings.append(Finding(path, "changed", f"SHA-256 was {before}, is {now}"))
     findings += _unknown(folder.path, {*expected, *begun})
-    return Verification(len(expected), tuple(findings), unfinished)
+    return Verification(len(expected), tuple(findings), unfinished, tuple(unchecked))
 
 
 def _last_is_open(manifest: Mapping[str, Any]) -> bool:
@@ -97,11 +106,7 @@ def _stored(folder: RunFolder, records: RunRecords) -> dict[str, str]:
         for record in records.samples.values()
         for kind, digest in record.files.items()
     }
-    inversions = {
-        folder.inversion_path(name).as_posix(): record.sha256
-        for name, record in records.inversions.items()
-    }
-    return pictures | samples | inversions
+    return pictures | samples
 
 
 def _unknown(root: Path, known: set[str]) -> Iterator[Finding]:

@@ -1,19 +1,29 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from gate_runs import write_run
+from PIL import Image
 
+from icd_bench import registry
 from icd_bench.cli.app import main
 from icd_bench.errors import CorruptRun, UsageError
 from icd_bench.gate import archive
 from icd_bench.gate.archive import export_run, import_run
+from icd_bench.gate.inputs import check_inputs
 from icd_bench.gate.measure import measure
 from icd_bench.gate.verify import verify
+from icd_bench.models import find_model
+from icd_bench.run.plan import needs_of, open_benchmark, read_rows
+from icd_bench.run.records import RunRecords
 from icd_bench.run.store import RunFolder
 
 
@@ -79,6 +89,98 @@ def test_the_commands(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["verify", str(tmp_path)]) == 2
     assert main(["export", str(run), "--out", str(tmp_path / "a.zip")]) == 2
     assert main(["import", str(tmp_path / "none.zip")]) == 2
+
+
+# ------------------------------------------------------------------- weights and data
+
+
+@pytest.fixture
+def lpips_run(tmp_path: Path) -> Path:
+    """Return a run with scores of LPIPS as it is here."""
+    metric = registry.metrics.load("lpips_alex")()
+    card = {"direction": "lower", "unit": "", "signature": metric.signature()}
+    return write_run(tmp_path / "made", samples=2, metrics={"lpips_alex": card})
+
+
+def edit_manifest(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    manifest = json.loads((run / "run.json").read_text())
+    change(manifest)
+    (run / "run.json").write_text(json.dumps(manifest))
+
+
+def inputs_of(manifest: dict[str, Any], cells: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what is said of the inputs of a run with these cells."""
+    records = {str(index): SimpleNamespace(**cell) for index, cell in enumerate(cells)}
+    found = check_inputs(manifest, cast(RunRecords, SimpleNamespace(cells=records)))
+    return [f"{one.name}: {one.change or one.obstacle}" for one in found]
+
+
+def test_weights_are_hashed_again() -> None:
+    spec, icd = find_model("scenes"), registry.methods.load("icd")
+    setting = icd.Setting()
+    here = spec.digest(needs_of(icd.info, setting))
+    cell = {
+        "benchmark": "",
+        "split": "",
+        "sample_id": "",
+        "sample_digest": "",
+        "sample_index": 0,
+        "model": "scenes",
+        "method": "icd",
+        "setting": setting.model_dump(mode="json"),
+    }
+
+    def said(**changes: Any) -> str:
+        manifest: dict[str, Any] = {"metrics": {}, "commands": []}
+        return inputs_of(manifest, [{**cell, "model_digest": here, **changes}])[0]
+
+    assert said() == "weights of scenes for icd: "
+    assert "SHA-256 was 0123, is " in said(model_digest="0123")
+    assert "unknown model" in said(model="elsewhere")
+    assert "unknown method" in said(method="nobodys")
+
+
+def test_weights_of_metrics_are_hashed_again(lpips_run: Path) -> None:
+    assert verify(lpips_run).findings == ()
+    other = "lpips|net:alex|weights:0123|v1"
+    edit_manifest(lpips_run, lambda m: m["metrics"]["lpips_alex"].update(signature=other))
+    (finding,) = verify(lpips_run).findings
+    assert (finding.path, finding.problem) == ("weights of metric lpips_alex", "changed")
+
+
+def test_rows_of_the_benchmark_are_hashed_again(tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    Image.new("RGB", (8, 8), "red").save(album / "a.png")
+    rows = "image,source,target\na.png,a cat,a dog\na.png,a cat,a fox\n"
+    (album / "prompts.csv").write_text(rows)
+    usable, _ = read_rows(open_benchmark(str(album))[0], None)
+    cells = [
+        {
+            "model": "m",
+            "method": "icd",
+            "setting": {},
+            "model_digest": "",
+            "split": "",
+            "benchmark": "folder",
+            "sample_index": index,
+            "sample_id": row.sample_id,
+            "sample_digest": row.digest,
+        }
+        for index, row in enumerate(usable)
+    ]
+    manifest: dict[str, Any] = {"metrics": {}, "commands": [{"benchmark": str(album)}]}
+
+    def changed() -> list[str]:
+        return [line for line in inputs_of(manifest, cells) if line.startswith("data")]
+
+    assert changed() == ["data of folder: "]
+    (album / "prompts.csv").write_text(rows.replace("a dog", "a cow"))
+    (line,) = changed()
+    assert usable[0].sample_id in line
+    shutil.rmtree(album)
+    (line,) = changed()
+    assert "there is no" in line or "no such" in line
 
 
 # ------------------------------------------------------------------------------ archives
