@@ -19,6 +19,7 @@ from icd_bench.errors import IcdBenchError
 
 from . import (
     baseline,
+    cache,
     check,
     check_method,
     curve,
@@ -30,6 +31,8 @@ from . import (
     figures,
     listing,
     noise,
+    paper,
+    plan,
     published,
     report,
     run,
@@ -38,14 +41,16 @@ from . import (
     table,
     train,
     verify,
+    weights,
 )
 from .output import say
 
+PROGRAM = "icd-bench"
 DEBUG_VARIABLE = "ICD_BENCH_DEBUG"
 USAGE_ERROR, INTERNAL_ERROR, INTERRUPTED = 2, 70, 130
 
 app = typer.Typer(
-    name="icd-bench",
+    name=PROGRAM,
     help="Benchmark and evaluate text-guided image editing with diffusion models.",
     epilog="Start with: icd-bench run --method icd,identity --bench scenes --limit 8",
     context_settings={"help_option_names": ["--help", "-h"]},
@@ -55,17 +60,21 @@ app = typer.Typer(
 )
 app.command("list")(listing.list_plugins)
 app.command("run")(run.run)
+app.command("plan")(plan.plan)
 app.command("edit")(edit.edit)
 app.command("score")(score.score)
 app.command("table")(table.table)
 app.command("published")(published.published)
+app.command("paper")(paper.paper)
 app.command("report")(report.report)
 app.command("curve")(curve.curve)
 app.command("figures")(figures.figures)
 app.command("diff")(diff.diff)
 app.add_typer(data.app, name="data")
+app.add_typer(cache.app, name="cache")
 app.add_typer(study.app, name="study")
 app.add_typer(train.app, name="train")
+app.add_typer(weights.app, name="weights")
 app.command("doctor")(doctor.doctor)
 app.command("check-method")(check_method.check_method)
 app.command("check")(check.check)
@@ -85,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = typer.main.get_command(app)
     try:
-        code = command.main(args=words, prog_name="icd-bench", standalone_mode=False)
+        code = command.main(args=words, prog_name=PROGRAM, standalone_mode=False)
     except IcdBenchError as error:
         return _failed(error, str(error), USAGE_ERROR, words)
     except typer.TyperException as error:
@@ -113,7 +122,7 @@ def _common(
     ] = False,
 ) -> None:
     if version:
-        print(f"icd-bench {icd_bench.__version__}")
+        print(f"{PROGRAM} {icd_bench.__version__}")
     elif context.invoked_subcommand is None:
         print(context.get_help())
 

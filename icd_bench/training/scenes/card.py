@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from icd_bench.training.loop import CHECKPOINT
 
+from .ablations import FURTHER_RANK
 from .bars import Measurement
 
 _TITLES = {
@@ -97,6 +98,11 @@ AutoencoderKL (f = 4, 4 channels), CLIP text encoder with one token a word, U-Ne
 cross-attention at 16x16, 8x8 and 4x4, noise prediction on Stable Diffusion's schedule. With it a
 guidance-distilled U-Net, iCD adapters, an LCM adapter and a CLIP of the world. All fp16
 safetensors, trained from nothing on procedurally drawn pictures of the train split.
+
+`icd/ablations/` holds the adapters that the paper's tables compare: `plain` without preservation
+losses for 2, 3 and 4 jumps, and for 4 jumps `forward` (the forward preservation loss as well) and
+`encoder` (that loss alone), whose reverse adapter is that of `plain`. They and the sets 3 and 4b
+are cut to rank {FURTHER_RANK}. `icd-bench paper` measures them.
 
 Licence: Apache-2.0, like the code. Intended for tests, demonstrations and studies of editing
 methods; it knows nothing but its world.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import open_clip
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from icd_bench.diffusion.timestep_sets import TimestepSet
@@ -14,6 +17,7 @@ from icd_bench.training.adapters import Adapters
 from icd_bench.training.icd import FORWARD, REVERSE
 
 from .clip import save_clip
+from .truncate import truncate
 
 
 def export_pipeline(
@@ -40,10 +44,33 @@ def export_unet(folder: Path, unet: UNet2DConditionModel, name: str = "unet_cfg_
     copy.deepcopy(unet).half().save_pretrained(folder / name)
 
 
-def export_icd(folder: Path, adapters: Adapters, timesteps: TimestepSet) -> None:
-    """Write both adapters of a timestep set under their released names."""
-    adapters.save(FORWARD, folder / "icd" / timesteps.forward_file)
-    adapters.save(REVERSE, folder / "icd" / timesteps.reverse_file)
+def export_icd(
+    folder: Path, adapters: Adapters, timesteps: TimestepSet,
+    names: Sequence[str] = (FORWARD, REVERSE), rank: int | None = None,
+) -> None:  # fmt: skip
+    """Write adapters of a timestep set under their released names.
+
+    Args:
+        folder: where the files go.
+        adapters: their weights.
+        timesteps: the set.
+        names: which of the two.
+        rank: cuts them to it; None keeps them as they are.
+    """
+    files = {FORWARD: timesteps.forward_file, REVERSE: timesteps.reverse_file}
+    for name in names:
+        if rank is None:
+            adapters.save(name, folder / files[name])
+        else:
+            change = adapters.alpha / adapters.rank
+            save_adapter(truncate(adapters.state(name), rank), folder / files[name], rank * change)
+
+
+def save_adapter(adapter: dict[str, Tensor], path: Path, alpha: float) -> None:
+    """Write released keys as fp16 safetensors."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {key: value.half().contiguous() for key, value in adapter.items()}
+    save_file(tensors, path, metadata={"alpha": str(alpha)})
 
 
 def export_clip(folder: Path, clip: open_clip.CLIP, tokenizer: CLIPTokenizer) -> None:

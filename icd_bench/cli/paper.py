@@ -1,0 +1,76 @@
+"""``icd-bench paper``: the tables and figures of the iCD paper, measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from icd_bench import registry
+
+from . import options
+from .output import check_choice, split_names
+
+
+def paper(
+    experiments: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME...", help="table1, table2, table4, fig4, fig5 or all."),
+    ],
+    model: options.Model = "scenes",
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=2, help="Only the first N pictures.")
+    ] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL[,LABEL...]",
+            help="Compute only these rows; others are as an earlier run left them.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Results.  [default: runs/paper/MODEL]")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="COCO's files.  [default: as for icd-bench data]"),
+    ] = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Pictures at once.  [default: by model]")
+    ] = None,
+) -> None:
+    """Measure what the iCD paper's tables and figures compare (arXiv 2406.14539).
+
+    Results go to DIR as JSON, CSV, Markdown and figures; scores of single pictures are kept there
+    too, so the same command goes on where it was killed, and a larger --limit adds to them.
+    """
+    from icd_bench.paper.experiments import EXPERIMENTS
+    from icd_bench.paper.run import run_experiment
+
+    names = list(EXPERIMENTS) if experiments == ["all"] else experiments
+    for name in names:
+        check_choice(name, (*EXPERIMENTS, "all"), "experiment")
+    options.check_place(device, dtype)
+    model = model or "scenes"
+    folder = out or Path("runs/paper") / Path(model).name
+    report = registry.reports.load("paper")
+    for name in names:
+        result = run_experiment(
+            name,
+            model,
+            folder,
+            limit=limit,
+            only=split_names(rows or ()),
+            data=data,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+        )
+        print(report.summary(result))
+        for path in report.write(result, folder):
+            print(path)

@@ -1,0 +1,252 @@
+"""Runs an experiment: every row on every sample, each way to noise walked once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from icd_bench import registry
+from icd_bench.api import Metric, Sample
+from icd_bench.errors import MissingWeights, UnknownName
+from icd_bench.metrics.weights import fingerprint
+from icd_bench.models import ModelSpec
+from icd_bench.registry import suggest
+from icd_bench.run.progress import Progress
+from icd_bench.run.seeds import sample_seed
+
+from .cells import Cells, Column, cell_name
+from .experiments import Configuration, Experiment, by_encoder
+from .material import Judges, Material, read
+from .walks import Decoder, Scenes, draw, encode
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from icd_bench.diffusion.backbone import Backbone
+
+PIPELINE = ("vae", "text_encoder", "tokenizer", "scheduler")
+_MISSING = "weights:missing"
+"""In the signature of a metric whose network is not on this machine: loading it says why."""
+VERSION = 1
+"""Changes whenever the same row gives other numbers."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The scores of one row, or why there are none."""
+
+    configuration: Configuration
+    columns: dict[str, Column]
+    """Name -> (N,), and ``features`` (N, D)."""
+    rows_a_sample: int = 0
+    """U-Net rows from picture to picture."""
+    obstacle: str = ""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A model, and what it is measured with."""
+
+    spec: ModelSpec
+    material: Material
+    folder: Path
+    """Where scores are kept."""
+    seed: int = 0
+    device: str = "cpu"
+    dtype: str = "float32"
+    batch_size: int = 32
+
+    def measure(
+        self, experiment: Experiment, limit: int | None, progress: Progress,
+        only: Collection[str] = (),
+    ) -> tuple[list[Sample], list[Measured]]:  # fmt: skip
+        """Return the samples and the scores of all rows, in order.
+
+        Args:
+            experiment: its rows.
+            limit: only the first N samples.
+            progress: is told how far it is.
+            only: labels of the rows to compute; others are as an earlier run left them. None: all.
+
+        Raises:
+            UnknownName: there is no row of a label.
+            MissingWeights: of a part that the model has, but not on this machine.
+        """
+        for label in only:
+            _check_label(label, experiment)
+        samples = self.material.take(limit, progress.say)
+        obstacles = {row.label: self._obstacle(row) for row in experiment.configurations}
+        rows = [row for row in experiment.configurations if not obstacles[row.label]]
+        if not rows:
+            raise MissingWeights(f"{experiment.name}: {next(iter(obstacles.values()))}")
+        metrics = self._metrics(progress.say)
+        cells = {row.label: self._cells(row, metrics) for row in rows}
+        ids = [sample.id for sample in samples]
+        if only:
+            rows = [row for row in rows if row.label in only]
+            for label in cells.keys() - set(only):
+                if cells[label].missing(ids):
+                    obstacles[label] = "not measured yet; the command without --rows does it"
+        self._fill(experiment.name, rows, cells, samples, metrics, progress)
+        schedule = self._schedule()
+        measured = [
+            Measured(row, cells[row.label].read(ids), _cost(row, schedule))
+            if not obstacles[row.label]
+            else Measured(row, {}, obstacle=obstacles[row.label])
+            for row in experiment.configurations
+        ]
+        return samples, measured
+
+    def features_of_reference(self) -> Column | None:
+        """Return the features (N, D) that pictures are compared with, computed once."""
+        import numpy as np
+
+        from icd_bench.run.prepare import to_tensor
+
+        reference = self.material.reference
+        if reference is None:
+            return None
+        cells = Cells.open(self.folder / cell_name({"reference": reference.signature}))
+        pictures = list(reference.pictures())
+        ids = [str(index) for index in range(len(pictures))]
+        if cells.missing(ids):
+            encode_features = reference.load(self.device)
+            parts = [pictures[at : at + 64] for at in range(0, len(pictures), 64)]
+            found = np.concatenate([encode_features(to_tensor(part)) for part in parts])
+            cells.add(ids, {"features": found})
+        return cells.read(ids)["features"]
+
+    def _fill(
+        self, title: str, rows: Sequence[Configuration], cells: dict[str, Cells],
+        samples: Sequence[Sample], metrics: Sequence[Metric], progress: Progress,
+    ) -> None:  # fmt: skip
+        """Compute what the cells lack, encoder by encoder, and keep it batch by batch."""
+        ids = [sample.id for sample in samples]
+        lacking = {row.label: cells[row.label].missing(ids) for row in rows}
+        left = sum(map(len, lacking.values()))
+        progress.stage(title, len(rows) * len(samples), len(rows) * len(samples) - left)
+        if left:
+            judges, backbone = self._load(metrics)
+            for group in by_encoder(rows).values():
+                for part in self._batches(samples, [lacking[row.label] for row in group]):
+                    todo = [r for r in group if lacking[r.label] & {s.id for s in part}]
+                    scenes = self._scenes(backbone, part)
+                    for row, columns in self._walk(backbone, judges, todo, part, scenes):
+                        keep = [i for i, s in enumerate(part) if s.id in lacking[row.label]]
+                        cells[row.label].add(
+                            [part[i].id for i in keep],
+                            {name: column[keep] for name, column in columns.items()},
+                        )
+                        progress.advance(len(keep))
+        progress.close()
+
+    def _walk(
+        self, backbone: Backbone, judges: Judges, rows: Sequence[Configuration],
+        samples: Sequence[Sample], scenes: Scenes,
+    ) -> Iterator[tuple[Configuration, dict[str, Column]]]:  # fmt: skip
+        """Yield the scores of rows with one encoder, on one batch."""
+        from icd_bench.diffusion.latent_nll import latent_nll
+
+        pictures = read(samples, backbone.resolution, self.material.protocol, self.device)
+        noise: Tensor
+        if rows[0].encode is None:
+            noise, likelihood = draw(backbone, scenes), {}
+        else:
+            clean = backbone.encode_images(pictures)
+            noise = encode(backbone, rows[0].encode, clean, scenes)
+            likelihood = {"latent_nll": latent_nll(noise).cpu().numpy()}
+        decoder = Decoder(backbone, noise, scenes)
+        for row in rows:
+            if row.decode is None:
+                yield row, likelihood
+            else:
+                made = backbone.decode_latents(decoder(row.decode))
+                inverted = row.encode is not None
+                yield row, likelihood | judges.score(samples, pictures, made, inverted)
+
+    def _batches(
+        self, samples: Sequence[Sample], lacking: Sequence[set[str]]
+    ) -> Iterator[list[Sample]]:
+        """Yield the samples that a row lacks, batch by batch."""
+        wanted = set().union(*lacking)
+        todo = [sample for sample in samples if sample.id in wanted]
+        for at in range(0, len(todo), self.batch_size):
+            yield todo[at : at + self.batch_size]
+
+    def _scenes(self, backbone: Backbone, samples: Sequence[Sample]) -> Scenes:
+        prompts = [sample.target_prompt for sample in samples]
+        return Scenes.of(backbone, prompts, [sample_seed(self.seed, s.id) for s in samples])
+
+    def _load(self, metrics: Sequence[Metric]) -> tuple[Judges, Backbone]:
+        from icd_bench.diffusion.backbone import Backbone
+
+        for metric in metrics:
+            metric.load(self.device)
+        reference = self.material.reference
+        judges = Judges(metrics, reference.load(self.device) if reference else None)
+        return judges, Backbone.load(self.spec, self.device, self.dtype)
+
+    def _metrics(self, say: Callable[[str], None]) -> list[Metric]:
+        """Return the measures; one that cannot be computed here is named and left out."""
+        found: list[Metric] = []
+        for name in self.material.metrics:
+            try:
+                metric: Metric = registry.metrics.load(name)()
+                if _MISSING in metric.signature():
+                    metric.load(self.device)
+            except (UnknownName, MissingWeights) as error:
+                say(f"{name} is not computed: {error}")
+            else:
+                found.append(metric)
+        return found
+
+    def _obstacle(self, row: Configuration) -> str:
+        """Return why a row cannot be measured with this model; raise where it only lacks files."""
+        known = {part.name for part in self.spec.parts}
+        for part in (*PIPELINE, *row.parts):
+            if part not in known:
+                return f'no weights: "{part}" is not part of {self.spec.name}'
+            self.spec.folder_of(part)
+        return ""
+
+    def _cells(self, row: Configuration, metrics: Sequence[Metric]) -> Cells:
+        made_by: dict[str, Any] = {
+            "version": VERSION,
+            "encode": row.encode and asdict(row.encode),
+            "decode": row.decode and asdict(row.decode),
+            "weights": {part: self._fingerprint(part) for part in (*PIPELINE, *row.parts)},
+            "metrics": [metric.signature() for metric in metrics] if row.decode else [],
+            "reference": (self.material.reference and self.material.reference.signature),
+            "samples": self.material.title,
+            "protocol": self.material.protocol.name,
+            "seed": self.seed,
+            "dtype": self.dtype,
+        }
+        return Cells.open(self.folder / cell_name(made_by))
+
+    def _fingerprint(self, part: str) -> str:
+        place, names = self.spec.folder_of(part), self.spec.part(part).files
+        return fingerprint(tuple(place / name for name in names) or (place,))
+
+    def _schedule(self) -> Any:
+        from icd_bench.diffusion.schedule import Schedule
+
+        return Schedule.from_folder(self.spec.folder_of("scheduler"))
+
+
+def _check_label(label: str, experiment: Experiment) -> None:
+    """Raise UnknownName unless the experiment has a row of this label."""
+    labels = [row.label for row in experiment.configurations]
+    if label not in labels:
+        raise UnknownName(
+            f'{experiment.name} has no row "{label}".{suggest(label, labels)} It has: '
+            f"{', '.join(labels)}."
+        )
+
+
+def _cost(row: Configuration, schedule: Any) -> int:
+    """Return the U-Net rows of one sample in this row alone."""
+    up = row.encode.rows(row.encode.up(schedule)) if row.encode else 0
+    return up + (row.decode.rows(row.decode.down(schedule)) if row.decode else 0)

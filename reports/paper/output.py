@@ -1,0 +1,99 @@
+"""A result as text for the terminal, as Markdown, CSV and figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from icd_bench.paper.results import Result
+from icd_bench.run.files import write_file
+
+from .figures import FIGURES, draw
+from .grid import Grid, grids
+from .printed import printed_numbers
+
+FORMATS = ("svg", "png")
+
+
+def summary(result: Result) -> str:
+    """Return the tables for a terminal."""
+    parts = [f"{result.title}: {result.model}, {result.samples}, n = {result.n}"]
+    for caption, grid in grids(result).items():
+        parts += [caption] if caption else []
+        parts.append(_aligned(grid))
+    parts += _obstacles(result)
+    return "\n\n".join(parts)
+
+
+def markdown(result: Result) -> str:
+    """Return the tables as Markdown."""
+    parts = [
+        f"{result.title}: model `{result.model}`, {result.samples}, n = {result.n}, seed "
+        f"{result.seed}; mean ± half of the 95 % bootstrap interval."
+    ]
+    for caption, grid in grids(result).items():
+        parts += [f"**{caption}**"] if caption else []
+        parts.append(_piped(grid))
+    parts += _obstacles(result)
+    return "\n\n".join(parts) + "\n"
+
+
+def write(result: Result, folder: Path) -> list[Path]:
+    """Write ``<experiment>.csv``, ``.md`` and, for a figure, its pictures; return the files."""
+    paths = {
+        folder / f"{result.experiment}.csv": _table(result),
+        folder / f"{result.experiment}.md": markdown(result),
+    }
+    for path, text in paths.items():
+        write_file(path, text.encode())
+    pictures = draw(result, folder, FORMATS) if result.experiment in FIGURES else []
+    return [folder / f"{result.experiment}.json", *paths, *pictures]
+
+
+def _table(result: Result) -> str:
+    """Return one CSV line for each row and measure."""
+    published = printed_numbers(result)
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(
+        ("row", "title", "group", "scale", "tau", "unet_rows", "measure", "mean", "low", "high",
+         "n", "published", "signature")
+    )  # fmt: skip
+    for row in result.rows:
+        guidance = (row.decode or row.encode or {}).get("guidance", {})
+        for measure in result.measures:
+            value, printed = row.values.get(measure.name), (row.title, measure.name)
+            if value is not None:
+                lines.writerow(
+                    (row.label, row.title, row.group, guidance.get("scale"), guidance.get("tau"),
+                     row.nfe, measure.name, f"{value.mean:.6g}", f"{value.low:.6g}",
+                     f"{value.high:.6g}", value.n,
+                     published[printed].value if printed in published else "", measure.signature)
+                )  # fmt: skip
+    return text.getvalue()
+
+
+def _obstacles(result: Result) -> list[str]:
+    found = dict.fromkeys(row.obstacle for row in result.rows if row.obstacle)
+    lines = [
+        f"not measured: {', '.join(r.label for r in result.rows if r.obstacle == why)} ({why})"
+        for why in found
+    ]
+    return [*lines, *result.notes]
+
+
+def _aligned(grid: Grid) -> str:
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    return "\n".join(_line(row, widths) for row in grid)
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+
+
+def _piped(grid: Grid) -> str:
+    head, *body = ["| " + " | ".join(row) + " |" for row in grid]
+    rule = "|" + " --- |" + " ---: |" * (len(grid[0]) - 1)
+    return "\n".join([head, rule, *body])
