@@ -129,6 +129,11 @@ class Setting(BaseModel):
         names = [n for n in type(self).model_fields if self.stage_of(n) == "inversion"]
         return self.model_dump(mode="json", include=set(names))
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Parts of a model that these values need beyond the method's own ``MethodInfo.needs``."""
+        return ()
+
 
 def inversion_field(default: Any, description: str, **limits: Any) -> Any:
     """Declare a setting's field that the inversion depends on (limits as in pydantic's Field)."""
@@ -150,6 +155,18 @@ AnySetting = Setting
 
 
 @dataclass(frozen=True)
+class Preset:
+    """Settings of a publication, under a name (``--preset``)."""
+
+    source: str
+    """Where they are from: section, script, table."""
+    settings: Mapping[str, Any]
+    """In place of the Setting's own defaults; those of models do not count beside a preset."""
+    by_model: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Family or model name -> what it has there instead."""
+
+
+@dataclass(frozen=True)
 class MethodInfo:
     """What a method is and what it needs."""
 
@@ -160,9 +177,13 @@ class MethodInfo:
     paper: str
     """Citation with arXiv id."""
     needs: tuple[str, ...] = ()
-    """Parts of a model: "icd", "cfg_distilled", "lcm"; none means any pipeline."""
+    """Parts of a model: "icd", "cfg_distilled", "lcm"; none means any pipeline. What only some
+    settings need is theirs to say (``Setting.needs``)."""
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Settings per model name where they differ from the Setting's own defaults."""
+    """Settings per family ("sd", "sdxl") or model name, where they differ from the Setting's own
+    defaults; a model's name has the last word."""
+    presets: Mapping[str, Preset] = field(default_factory=dict)
+    """Settings of publications: "paper" for the method's own, "pie-bench" for the comparison."""
     sweep: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """The default sweep: field -> values."""
     anchor: bool = False

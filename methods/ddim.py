@@ -10,9 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from icd_bench.api import Batch, Edits, Inversion, MethodInfo, edit_field, inversion_field
+from icd_bench.api import (
+    Batch,
+    Edits,
+    Inversion,
+    MethodInfo,
+    Preset,
+    edit_field,
+    inversion_field,
+)
 from icd_bench.diffusion.ddim import invert_by_ddim
 from icd_bench.diffusion.p2p_edit import (
+    PIE_BENCH,
     AttentionSetting,
     P2PEdit,
     edit_in_groups,
@@ -51,6 +60,13 @@ class DDIM:
         title="DDIM inversion + Prompt-to-Prompt",
         paper="Song et al., ICLR 2021, arXiv:2010.02502; Hertz et al., arXiv:2208.01626",
         defaults={"scenes": {"guidance_scale": 2.5}},
+        presets={
+            "paper": Preset(
+                "Prompt-to-Prompt's examples",
+                {"cross_replace": 0.8, "self_replace": 0.4, "amplify": 1.0, "blend_start": 0.0},
+            ),
+            "pie-bench": PIE_BENCH,
+        },
         sweep={"guidance_scale": (1.0, 2.5, 5.0, 7.5), "cross_replace": (0.2, 0.4, 0.6, 0.8)},
     )
     Setting: ClassVar = DDIMSetting

@@ -14,11 +14,20 @@ import operator
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 from pydantic import model_validator
 
-from icd_bench.api import Batch, Edits, Inversion, MethodInfo, Setting, edit_field, inversion_field
+from icd_bench.api import (
+    Batch,
+    Edits,
+    Inversion,
+    MethodInfo,
+    Preset,
+    Setting,
+    edit_field,
+    inversion_field,
+)
 from icd_bench.diffusion.p2p_edit import edit_in_groups, same_prompts, to_edits
 
 if TYPE_CHECKING:
@@ -65,6 +74,12 @@ class EDICTSetting(Setting):
         return self
 
 
+OFFICIAL: Final = Preset(
+    "official code, also on PIE-Bench",
+    {"steps": 50, "strength": 0.8, "guidance_scale": 3.0, "mix_weight": 0.93},
+)
+
+
 class EDICT:
     """Undo S guided coupled steps with the source prompt, make them with the target prompt."""
 
@@ -73,6 +88,7 @@ class EDICT:
         version="1",
         title="EDICT",
         paper="Wallace et al., CVPR 2023, arXiv:2211.12446",
+        presets={"paper": OFFICIAL, "pie-bench": OFFICIAL},
         sweep={"strength": (0.5, 0.6, 0.7, 0.8), "guidance_scale": (2.0, 3.0, 4.0)},
     )
     Setting: ClassVar = EDICTSetting

@@ -13,8 +13,17 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import model_validator
 
-from icd_bench.api import Batch, Edits, Inversion, MethodInfo, edit_field, inversion_field
+from icd_bench.api import (
+    Batch,
+    Edits,
+    Inversion,
+    MethodInfo,
+    Preset,
+    edit_field,
+    inversion_field,
+)
 from icd_bench.diffusion.p2p_edit import (
+    PIE_BENCH,
     P2PEdit,
     P2PSetting,
     edit_in_groups,
@@ -68,6 +77,42 @@ class EditFriendly:
         version="1",
         title="Edit-friendly DDPM inversion",
         paper="Huberman-Spiegelglas et al., CVPR 2024, arXiv:2304.06140",
+        defaults={"scenes": {"guidance_scale": 2.5}},
+        presets={
+            "paper": Preset(
+                "defaults of the official code",
+                {
+                    "steps": 100,
+                    "skip": 36,
+                    "source_guidance_scale": 3.5,
+                    "guidance_scale": 15.0,
+                    "p2p": False,
+                },
+            ),
+            "paper-p2p": Preset(
+                "the same with Prompt-to-Prompt",
+                {
+                    "steps": 100,
+                    "skip": 12,
+                    "source_guidance_scale": 3.5,
+                    "guidance_scale": 9.0,
+                    "cross_replace": 0.6,
+                    "self_replace": 0.2,
+                },
+            ),
+            "pie-bench": Preset(
+                PIE_BENCH.source,
+                {
+                    "steps": 50,
+                    "skip": 12,
+                    "source_guidance_scale": 1.0,
+                    "guidance_scale": 7.5,
+                    "cross_replace": 0.4,
+                    "self_replace": 0.6,
+                    "mapper": "refine",
+                },
+            ),
+        },
         sweep={"skip": (0, 6, 12, 18, 24), "guidance_scale": (5.0, 7.5, 10.0, 15.0)},
     )
     Setting: ClassVar = EditFriendlySetting

@@ -3,25 +3,39 @@
 Two consistency models with the same m boundaries: the forward one takes a picture to noise in m
 jumps, the reverse one back in m jumps (eq. 3), so 4 + 4 evaluations edit a picture. Both are LoRAs
 on a guidance-distilled U-Net. Dynamic guidance (sec. 3.3) keeps guidance off at high noise, where
-it would destroy the inversion; edits are made with Prompt-to-Prompt (sec. 4.2).
+it would destroy the inversion. Edits are made with Prompt-to-Prompt (sec. 4.2); with Stable
+Diffusion XL the prompt is switched instead: the source's at high noise, then the target's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 from pydantic import model_validator
 
-from icd_bench.api import Batch, Edits, Inversion, MethodInfo, edit_field, inversion_field
+from icd_bench.api import (
+    Batch,
+    Edits,
+    Inversion,
+    MethodInfo,
+    Preset,
+    edit_field,
+    inversion_field,
+)
 from icd_bench.diffusion.p2p_edit import (
     AmplifyWords,
     AttentionSetting,
     P2PEdit,
+    edit_in_groups,
     p2p_default,
     p2p_edit,
+    target_warnings,
+    to_edits,
 )
+from icd_bench.diffusion.posterior import Posterior, encode, posterior_field
 from icd_bench.diffusion.timestep_sets import timestep_set
+from icd_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +48,12 @@ class ICDSetting(AttentionSetting):
 
     timestep_set: Literal["4a", "4b", "3", "2"] = inversion_field(
         "4a", "boundaries of the jumps, as released: 4a is 259 519 779 999"
+    )
+    posterior: Posterior = posterior_field()
+    editing: Literal["attention", "prompt_switch"] = edit_field(
+        "attention",
+        "attention: Prompt-to-Prompt or MasaCtrl, not with SDXL; prompt_switch: the source prompt "
+        "above tau1, then the target's",
     )
     guidance_scale: float = edit_field(20.0, "classical scale, 1 is unguided", ge=1, le=100)
     tau1: float = edit_field(0.8, "full guidance up to this share of the noise time", ge=0, le=1)
@@ -57,6 +77,11 @@ class ICDSetting(AttentionSetting):
             raise ValueError(f"guidance_interval={self.guidance_interval} ends before it starts")
         return self
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The adapters of the timestep set."""
+        return (f"icd:{self.timestep_set}",)
+
     def guidance_at(self, t: int) -> float:
         """Return the guidance scale of the target row at timestep t."""
         from icd_bench.diffusion.guidance import dynamic_guidance, interval_guidance
@@ -65,6 +90,19 @@ class ICDSetting(AttentionSetting):
             return interval_guidance(self.guidance_scale, t, *self.guidance_interval)
         tau2 = self.tau1 if self.tau2 is None else self.tau2
         return dynamic_guidance(self.guidance_scale, t, self.tau1, tau2)
+
+    def follows_target_at(self, t: int) -> bool:
+        """Return whether a switched prompt is the target's at timestep t already."""
+        return t <= 1000 * self.tau1
+
+
+SDXL: Final = {
+    "timestep_set": "4b",
+    "posterior": "sample",
+    "editing": "prompt_switch",
+    "tau1": 0.7,
+}
+"""Where the official SDXL script differs."""
 
 
 class ICD:
@@ -76,7 +114,17 @@ class ICD:
         title="Invertible consistency distillation",
         paper="Starodubcev et al., NeurIPS 2024, arXiv:2406.14539",
         needs=("icd",),
-        defaults={"scenes": {"guidance_scale": 8.0, "cross_replace": 0.2, "amplify": 1.0}},
+        defaults={
+            "sdxl": SDXL,
+            "scenes": {"guidance_scale": 8.0, "cross_replace": 0.2, "amplify": 1.0},
+        },
+        presets={
+            "paper": Preset(
+                "editing scripts of the official code",
+                {"guidance_scale": 20.0, "tau1": 0.8, "cross_replace": 0.3, "self_replace": 0.6},
+                by_model={"sdxl": SDXL},
+            ),
+        },
         sweep={
             "cross_replace": (0.2, 0.4, 0.6, 0.8),
             "self_replace": (0.25, 0.5, 0.75, 1.0),
@@ -88,9 +136,10 @@ class ICD:
         """Encode, add a little noise (t = 19), and jump to t = 999."""
         from icd_bench.diffusion.noise import randn
 
+        clean = encode(backbone, batch, setting.posterior)
         noise = randn(batch.seeds, backbone.latent_shape, "icd/start")
         start, _ = timestep_set(setting.timestep_set).forward[0]
-        latents = backbone.schedule.add_noise(backbone.encode_images(batch.images), noise, start)
+        latents = backbone.schedule.add_noise(clean, noise, start)
         text = backbone.encode_prompts(batch.source_prompts)
         with backbone.counting("inversion", len(batch)) as count:
             *_, latents = forward_jumps(backbone, latents, text, setting)
@@ -104,12 +153,42 @@ class ICD:
         inversion: Inversion,
         settings: Sequence[ICDSetting],
     ) -> Edits:
-        """Jump back from t = 999: per sample an unguided source row and K guided target rows."""
-        steps = len(timestep_set(settings[0].timestep_set).reverse)
-        edit = p2p_edit(backbone, batch, settings, steps)
-        with backbone.counting("edit", len(batch), len(settings)) as count:
-            *_, latents = reverse_jumps(edit, inversion.tensors["latents"], settings)
-        return edit.finish(latents, count)
+        """Jump back from t = 999 with K guided target rows per sample.
+
+        Attention control has an unguided source row per sample besides.
+
+        Raises:
+            UsageError: attention shall be controlled in Stable Diffusion XL.
+        """
+
+        def edit(group: Sequence[ICDSetting]) -> Edits:
+            by = _edit_by_attention if group[0].editing == "attention" else _edit_by_switching
+            return by(backbone, batch, inversion.tensors["latents"], group)
+
+        return edit_in_groups(settings, lambda setting: setting.editing, edit)
+
+
+def _edit_by_attention(
+    backbone: Backbone, batch: Batch, latents: Tensor, settings: Sequence[ICDSetting]
+) -> Edits:
+    if backbone.family == "sdxl":
+        raise UsageError(
+            "icd: editing=attention is not for Stable Diffusion XL; give editing=prompt_switch"
+        )
+    steps = len(timestep_set(settings[0].timestep_set).reverse)
+    edit = p2p_edit(backbone, batch, settings, steps)
+    with backbone.counting("edit", len(batch), len(settings)) as count:
+        *_, latents = reverse_jumps(edit, latents, settings)
+    return edit.finish(latents, count)
+
+
+def _edit_by_switching(
+    backbone: Backbone, batch: Batch, latents: Tensor, settings: Sequence[ICDSetting]
+) -> Edits:
+    with backbone.counting("edit", len(batch), len(settings)) as count:
+        *_, latents = switched_jumps(backbone, batch, latents, settings)
+    warnings = target_warnings(backbone, batch)
+    return to_edits(backbone, latents, count, tuple((w,) * len(settings) for w in warnings))
 
 
 def forward_jumps(
@@ -153,3 +232,40 @@ def reverse_jumps(
             jumped = backbone.schedule.jump(latents, prediction, t, s)
             latents = edit.control.after_step(step, jumped)
             yield latents
+
+
+def switched_jumps(
+    backbone: Backbone, batch: Batch, latents: Tensor, settings: Sequence[ICDSetting]
+) -> Iterator[Tensor]:
+    """Yield latents of the target rows (B K, C, h, w), sample-major, after each reverse jump.
+
+    While t > 1000 tau1 the rows are told the words of the source prompt, then the target's. What
+    is pooled from a text, where the network takes that, is the target's throughout.
+
+    Args:
+        backbone: with the reverse model of the settings' timestep set.
+        batch: B samples.
+        latents: (B, C, h, w) at t = 999.
+        settings: K settings with one timestep set.
+    """
+    import torch
+
+    from icd_bench.diffusion.attention import Row
+
+    name, words = settings[0].timestep_set, backbone.text_encoder.length
+    network = backbone.network(f"icd_reverse:{name}")
+    rows = [Row(b, k) for b in range(len(batch)) for k in range(len(settings))]
+    samples = [row.sample for row in rows]
+    target = backbone.encode_prompts([batch.target_prompts[b] for b in samples])
+    source = backbone.encode_prompts([batch.source_prompts[b] for b in samples])
+    # A pooled text lies behind the words.
+    source = torch.cat([source[:, :words], target[:, words:]], dim=1)
+
+    latents = latents.to(backbone.device)[samples]
+    for t, s in timestep_set(name).reverse:
+        scale = torch.tensor([x.guidance_at(t) for x in settings] * len(batch))
+        switched = torch.tensor([x.follows_target_at(t) for x in settings] * len(batch))
+        text = torch.where(switched.to(target.device).reshape(-1, 1, 1), target, source)
+        prediction = network(latents, t, text, rows, guidance_scale=scale)
+        latents = backbone.schedule.jump(latents, prediction, t, s)
+        yield latents

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 from pydantic import model_validator
 
@@ -25,11 +25,13 @@ from icd_bench.api import (
     Edits,
     Inversion,
     MethodInfo,
+    Preset,
     Setting,
     edit_field,
     inversion_field,
 )
 from icd_bench.diffusion.p2p_edit import edit_in_groups, target_warnings, to_edits
+from icd_bench.diffusion.posterior import Posterior, encode, posterior_field
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +44,7 @@ class InfEditSetting(Setting):
     """Parameters of InfEdit; defaults are those of its PIE-Bench evaluation."""
 
     steps: int = inversion_field(12, "steps of the consistency model", ge=1, le=50)
+    posterior: Posterior = posterior_field()
     guidance_scale: float = edit_field(2.3, "classical scale of the target", ge=1, le=100)
     source_scale: float = edit_field(1.0, "classical scale of the source", ge=1, le=100)
     negative_prompt: str = edit_field("", "what guidance leads the target away from")
@@ -73,6 +76,22 @@ class InfEditSetting(Setting):
         return self
 
 
+PIE_BENCH: Final = Preset(
+    "PIE-Bench script of the official code",
+    {
+        "steps": 12,
+        "posterior": "sample",
+        "source_scale": 1.0,
+        "guidance_scale": 2.3,
+        "cross_replace": 0.7,
+        "self_replace": 0.7,
+        "similarity": "released",
+        "blend_threshold": 0.55,
+        "keep_threshold": 0.6,
+    },
+)
+
+
 class InfEdit:
     """Draw the source's states instead of inverting; lead the target along them."""
 
@@ -82,6 +101,8 @@ class InfEdit:
         title="Inversion-free editing (virtual inversion + unified attention control)",
         paper="Xu et al., CVPR 2024, arXiv:2312.04965",
         needs=("lcm",),
+        defaults={"scenes": {"cross_replace": 0.4}},
+        presets={"paper": PIE_BENCH, "pie-bench": PIE_BENCH},
         sweep={
             "guidance_scale": (1.5, 2.3, 3.5, 5.0),
             "cross_replace": (0.3, 0.5, 0.7, 0.9),
@@ -96,7 +117,7 @@ class InfEdit:
 
         shape = (setting.steps + 1, *backbone.latent_shape)
         noise = randn(batch.seeds, shape, "infedit")
-        latents = backbone.encode_images(batch.images)
+        latents = encode(backbone, batch, setting.posterior)
         warnings = tuple(map(backbone.prompt_warnings, batch.source_prompts))
         return Inversion({"latents": latents, "noise": noise}, (0,) * len(batch), warnings)
 

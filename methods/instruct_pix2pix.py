@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from icd_bench.api import Batch, Edits, Inversion, MethodInfo, Setting, edit_field
+from icd_bench.api import Batch, Edits, Inversion, MethodInfo, Preset, Setting, edit_field
 from icd_bench.diffusion.p2p_edit import to_edits
 from icd_bench.errors import UsageError
 
@@ -39,6 +39,12 @@ class InstructPix2Pix:
         version="1",
         title="InstructPix2Pix",
         paper="Brooks et al., CVPR 2023, arXiv:2211.09800",
+        presets={
+            "paper": Preset(
+                "defaults of the official code",
+                {"steps": 100, "guidance_scale": 7.5, "image_guidance_scale": 1.5},
+            ),
+        },
         sweep={"image_guidance_scale": (1.0, 1.2, 1.5, 1.8, 2.2), "guidance_scale": (5.0, 7.5)},
     )
     Setting: ClassVar = InstructPix2PixSetting

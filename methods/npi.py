@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from icd_bench.api import Batch, Edits, Inversion, MethodInfo, edit_field, inversion_field
 from icd_bench.diffusion.ddim import invert_by_ddim
-from icd_bench.diffusion.p2p_edit import P2PEdit, P2PSetting, p2p_default, p2p_edit
+from icd_bench.diffusion.p2p_edit import PIE_BENCH, P2PEdit, P2PSetting, p2p_default, p2p_edit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +37,7 @@ class NPI:
         title="Negative-prompt inversion + Prompt-to-Prompt",
         paper="Miyake et al., 2023, arXiv:2305.16807",
         defaults={"scenes": {"guidance_scale": 2.5}},
+        presets={"pie-bench": PIE_BENCH},
         sweep={"guidance_scale": (2.5, 5.0, 7.5), "cross_replace": (0.2, 0.4, 0.6, 0.8)},
     )
     Setting: ClassVar = NPISetting

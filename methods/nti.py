@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from icd_bench.api import Batch, Edits, Inversion, MethodInfo, inversion_field
+from icd_bench.api import Batch, Edits, Inversion, MethodInfo, Preset, inversion_field
 from icd_bench.diffusion.ddim import trace_by_ddim
-from icd_bench.diffusion.p2p_edit import P2PEdit, P2PSetting, p2p_default, p2p_edit
+from icd_bench.diffusion.p2p_edit import PIE_BENCH, P2PEdit, P2PSetting, p2p_default, p2p_edit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +48,11 @@ class NTI:
         version="1",
         title="Null-text inversion + Prompt-to-Prompt",
         paper="Mokady et al., CVPR 2023, arXiv:2211.09794",
+        defaults={"scenes": {"guidance_scale": 2.5}},
+        presets={
+            "paper": Preset("examples", {"cross_replace": 0.8, "self_replace": 0.5}),
+            "pie-bench": PIE_BENCH,
+        },
         sweep={"cross_replace": (0.2, 0.4, 0.6, 0.8), "self_replace": (0.2, 0.4, 0.6, 0.8)},
     )
     Setting: ClassVar = NTISetting

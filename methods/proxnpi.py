@@ -12,9 +12,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from icd_bench.api import Batch, Edits, Inversion, MethodInfo, edit_field, inversion_field
+from icd_bench.api import (
+    Batch,
+    Edits,
+    Inversion,
+    MethodInfo,
+    Preset,
+    edit_field,
+    inversion_field,
+)
 from icd_bench.diffusion.ddim import trace_by_ddim
 from icd_bench.diffusion.p2p_edit import (
+    PIE_BENCH,
     P2PEdit,
     P2PSetting,
     edit_in_groups,
@@ -89,6 +98,12 @@ class ProxNPI:
         version="1",
         title="Proximal negative-prompt inversion + Prompt-to-Prompt",
         paper="Han et al., WACV 2024, arXiv:2306.05414",
+        defaults={"scenes": {"guidance_scale": 2.5}},
+        presets={
+            "pie-bench": Preset(
+                PIE_BENCH.source, {**PIE_BENCH.settings, "proximal": "soft", "quantile": 0.75}
+            ),
+        },
         sweep={"quantile": (0.6, 0.7, 0.75, 0.8, 0.9), "cross_replace": (0.2, 0.4, 0.6, 0.8)},
     )
     Setting: ClassVar = ProxNPISetting

@@ -14,12 +14,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 from pydantic import model_validator
 
-from icd_bench.api import Batch, Edits, Inversion, MethodInfo, Setting, edit_field, inversion_field
+from icd_bench.api import (
+    Batch,
+    Edits,
+    Inversion,
+    MethodInfo,
+    Preset,
+    Setting,
+    edit_field,
+    inversion_field,
+)
 from icd_bench.diffusion.p2p_edit import target_warnings, to_edits
+from icd_bench.diffusion.posterior import Posterior, encode, posterior_field
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +51,7 @@ class ReNoiseSetting(Setting):
     sampler: Literal["ddim", "lcm", "euler_ancestral"] = inversion_field(
         "lcm", "ddim: SD, SDXL; lcm: the model's consistency network; euler_ancestral: SDXL-Turbo"
     )
+    posterior: Posterior = posterior_field()
     steps: int = inversion_field(4, "steps, of inversion and edit each", ge=1, le=1000)
     strength: float = inversion_field(1.0, "share of the steps that are inverted", gt=0, le=1)
     rounds: int = inversion_field(9, "renoising rounds K of a step", ge=0, le=100)
@@ -69,6 +80,11 @@ class ReNoiseSetting(Setting):
                 raise ValueError(f"average range ({first}, {end}) is empty")
         return self
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The model's consistency network, for its own sampler."""
+        return ("lcm",) if self.sampler == "lcm" else ()
+
     def rounds_at(self, t: int) -> int:
         """Return K at timestep t."""
         return min(self.early_rounds, self.rounds) if t < EARLY else self.rounds
@@ -85,6 +101,18 @@ class ReNoiseSetting(Setting):
         return wanted and self.regularisation_steps > 0
 
 
+FEW_STEPS: Final = {"sampler": "lcm", "steps": 4, "rounds": 9, "guidance_scale": 1.0}
+TURBO: Final = {**FEW_STEPS, "sampler": "euler_ancestral"}
+MANY_STEPS: Final = {"sampler": "ddim", "steps": 50, "rounds": 1, "guidance_scale": 1.0}
+BY_MODEL: Final = {
+    "sd": {**MANY_STEPS, "guidance_scale": 3.5},
+    "sdxl": MANY_STEPS,
+    "sdxl-turbo": TURBO,
+    "lcm-sdxl": FEW_STEPS,
+    "lcm-dreamshaper": FEW_STEPS,
+}
+
+
 class ReNoise:
     """Renoise every inversion step; sample the edit with the corrected noise."""
 
@@ -93,9 +121,13 @@ class ReNoise:
         version="1",
         title="ReNoise inversion",
         paper="Garibi et al., ECCV 2024, arXiv:2403.14602",
-        needs=("lcm",),
-        defaults={
-            "sd15": {"sampler": "ddim", "steps": 50, "rounds": 1, "guidance_scale": 3.5},
+        defaults={**BY_MODEL, "scenes": FEW_STEPS},
+        presets={
+            "paper": Preset(
+                "examples of the official code",
+                {"posterior": "sample"},
+                by_model={**BY_MODEL, "sd": {**BY_MODEL["sd"], "reference": "clean"}},
+            ),
         },
         sweep={"guidance_scale": (1.0, 1.5, 2.0, 2.5, 3.0, 3.5)},
     )
@@ -104,7 +136,7 @@ class ReNoise:
     def invert(self, backbone: Backbone, batch: Batch, setting: ReNoiseSetting) -> Inversion:
         """Return z_T (``latents``) and the noise (``noise``, (B, N, C, h, w)) of every step."""
         draws = draw(backbone, batch.seeds, setting)
-        latents = backbone.encode_images(batch.images)
+        latents = encode(backbone, batch, setting.posterior)
         text = backbone.encode_prompts(batch.source_prompts)
         with backbone.counting("inversion", len(batch)) as count:
             *_, latents = renoised_steps(backbone, latents, text, draws, setting)

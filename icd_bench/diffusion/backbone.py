@@ -6,7 +6,7 @@ and decodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,10 @@ from icd_bench.diffusion.attention import AttentionControl, AttentionSizes, Row
 from icd_bench.diffusion.attention.processors import attention_layers
 from icd_bench.diffusion.cost import Cost, RowCount
 from icd_bench.diffusion.network import Network
-from icd_bench.diffusion.networks import Networks, UNet
+from icd_bench.diffusion.networks import Networks
+from icd_bench.diffusion.noise import randn
 from icd_bench.diffusion.schedule import Schedule
-from icd_bench.diffusion.text import TextEncoder
+from icd_bench.diffusion.text import TextEncoder, load_text_encoder
 from icd_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,22 +37,26 @@ class Backbone:
     Latents are float32 on the device, whatever the networks' dtype.
 
     Args:
-        name: of the model.
+        spec: of the model; its resolution is that of all pictures.
         vae: a diffusers ``AutoencoderKL``.
         text_encoder: tokenizer and text encoder.
-        networks: returns the frozen U-Net of a name (see :class:`Networks`).
+        networks: the frozen U-Nets by name.
         schedule: noise levels.
     """
 
     def __init__(
         self,
-        name: str,
+        spec: ModelSpec,
         vae: Any,
         text_encoder: TextEncoder,
-        networks: Callable[[str], UNet],
+        networks: Networks,
         schedule: Schedule,
     ) -> None:
-        self.name = name
+        self.name = spec.name
+        self.family = spec.family
+        """Kind of pipeline, see ``ModelSpec.family``."""
+        self.resolution = spec.resolution
+        """Side of the square pictures in pixels."""
         self.schedule = schedule
         self.text_encoder = text_encoder
         self.max_rows: int | None = None
@@ -78,19 +83,12 @@ class Backbone:
             MissingWeights: a part of the pipeline is not on this machine.
             UsageError: unknown device or dtype, or a file that cannot be read.
         """
-        import diffusers
-
-        autoencoder: Any = diffusers.AutoencoderKL
         place, kind = _device(device), _dtype(dtype)
-        vae = autoencoder.from_pretrained(
-            spec.folder_of("vae"), torch_dtype=kind, use_safetensors=True, local_files_only=True
-        )
-        text_encoder = TextEncoder.load(
-            spec.folder_of("tokenizer"), spec.folder_of("text_encoder"), place, kind
-        )
+        vae = _load_autoencoder(spec, kind).to(place)
+        text_encoder = load_text_encoder(spec, place, kind)
         networks = Networks(spec, place, kind)
         schedule = Schedule.from_folder(spec.folder_of("scheduler"))
-        return cls(spec.name, vae.to(place), text_encoder, networks, schedule)
+        return cls(spec, vae, text_encoder, networks, schedule)
 
     # ------------------------------------------------------------------- sizes
 
@@ -101,15 +99,10 @@ class Backbone:
         return device
 
     @property
-    def resolution(self) -> int:
-        """Side of the square pictures in pixels."""
-        return self.latent_shape[-1] * self._scale_factor
-
-    @property
     def latent_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of one picture's latents."""
-        config = self.networks("base").config
-        return (config.out_channels, config.sample_size, config.sample_size)
+        side = self.resolution // 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return (self.vae.config.latent_channels, side, side)
 
     @property
     def attention_sizes(self) -> AttentionSizes:
@@ -118,11 +111,8 @@ class Backbone:
         Self-attention is replaced up to half the latents' side (32x32 for Stable Diffusion, as in
         its papers); LocalBlend reads the cross-attention level nearest to 16x16.
         """
-        config = self.networks("base").config
-        side = config.sample_size
-        levels = [
-            side >> i for i, kind in enumerate(config.down_block_types) if "CrossAttn" in kind
-        ]
+        side, kinds = self.latent_shape[-1], self.networks.config()["down_block_types"]
+        levels = [side >> i for i, kind in enumerate(kinds) if "CrossAttn" in kind]
         blend = min(levels, key=lambda level: abs(level - 16), default=16)
         return AttentionSizes(self_tokens=(side // 2) ** 2, blend=(blend, blend))
 
@@ -130,10 +120,6 @@ class Backbone:
     def attention_blocks(self) -> int:
         """Number of transformer blocks of the U-Net."""
         return len({layer.block for layer in attention_layers(self.networks("base"))})
-
-    @property
-    def _scale_factor(self) -> int:
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     # ------------------------------------------------------- prompts and pictures
 
@@ -149,10 +135,14 @@ class Backbone:
         return self.text_encoder.warnings(prompt)
 
     @torch.no_grad()
-    def encode_images(self, images: Tensor) -> Tensor:
+    def encode_images(self, images: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
         """Return latents (B, C, h, w) of pictures (B, 3, H, W) in [0, 1].
 
-        The mean of the autoencoder's posterior, times its scaling factor.
+        The mean of the autoencoder's posterior, or a sample of it, times its scaling factor.
+
+        Args:
+            images: at the model's resolution.
+            seeds: of the B samples, to draw one from each posterior; None for the means.
 
         Raises:
             UsageError: the pictures are not of the model's resolution.
@@ -163,8 +153,12 @@ class Backbone:
                 f"(B, 3, {self.resolution}, {self.resolution})"
             )
         parts = torch.split(images.to(self.device) * 2 - 1, self._pictures_at_once)
-        means = [self.vae.encode(x.to(self.vae.dtype)).latent_dist.mean.float() for x in parts]
-        return torch.cat(means).mul(self.vae.config.scaling_factor)
+        posteriors = [self.vae.encode(x.to(self.vae.dtype)).latent_dist for x in parts]
+        latents = torch.cat([posterior.mean.float() for posterior in posteriors])
+        if seeds is not None:
+            deviations = torch.cat([posterior.std.float() for posterior in posteriors])
+            latents += deviations * randn(seeds, self.latent_shape, "posterior").to(latents)
+        return latents.mul(self.vae.config.scaling_factor)
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
@@ -224,6 +218,20 @@ class Backbone:
             cost = self.cost[self._count.stage]
             cost.calls += 1
             cost.rows += len(rows)
+
+
+def _load_autoencoder(spec: ModelSpec, dtype: torch.dtype) -> Any:
+    """Return the autoencoder; that of Stable Diffusion XL overflows in half precision."""
+    import diffusers
+
+    autoencoder: Any = diffusers.AutoencoderKL
+    return autoencoder.from_pretrained(
+        spec.folder_of("vae"),
+        torch_dtype=torch.float32 if spec.family == "sdxl" else dtype,
+        variant=spec.part("vae").variant,
+        use_safetensors=True,
+        local_files_only=True,
+    )
 
 
 def _device(name: str) -> torch.device:

@@ -12,7 +12,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, TypeVar
 
-from icd_bench.api import Batch, BlendWords, Edits, Setting, edit_field
+from icd_bench.api import Batch, BlendWords, Edits, Preset, Setting, edit_field
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +29,22 @@ if TYPE_CHECKING:
     from icd_bench.diffusion.cost import RowCount
 
 AmplifyWords = Literal["new", "blend"]
+
+PIE_BENCH: Final = Preset(
+    "PnP Inversion's evaluation of all methods on Stable Diffusion 1.4",
+    {
+        "steps": 50,
+        "guidance_scale": 7.5,
+        "cross_replace": 0.4,
+        "self_replace": 0.6,
+        "mapper": "refine",
+        "amplify": 2.0,
+        "amplify_words": "blend",
+        "blend_threshold": 0.3,
+        "blend_start": 0.2,
+    },
+)
+"""How methods with Prompt-to-Prompt are compared on PIE-Bench."""
 
 S = TypeVar("S", bound=Setting)
 T = TypeVar("T")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor
 
+from icd_bench.diffusion.text_conditions import pack_text
 from icd_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from icd_bench.models import ModelSpec
 
 _REMEMBERED: Final = 1024
 """Prompts whose embeddings are kept, the latest used."""
@@ -29,29 +32,6 @@ class TextEncoder:
         self._model = model.eval().requires_grad_(False)
         self._known: OrderedDict[str, Tensor] = OrderedDict()
 
-    @classmethod
-    def load(
-        cls, tokenizer: Path, model: Path, device: torch.device, dtype: torch.dtype
-    ) -> TextEncoder:
-        """Load from a tokenizer's and a text encoder's folder.
-
-        Raises:
-            UsageError: a folder cannot be read.
-        """
-        import transformers
-
-        text_model: Any = transformers.CLIPTextModel
-        # A bar for a second's work would break into the run's own progress.
-        transformers.utils.logging.disable_progress_bar()
-        try:
-            words = transformers.CLIPTokenizer.from_pretrained(tokenizer, local_files_only=True)
-            encoder = text_model.from_pretrained(
-                model, dtype=dtype, use_safetensors=True, local_files_only=True
-            )
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{tokenizer}, {model}: not readable ({error})") from error
-        return cls(words, encoder.to(device))
-
     @property
     def length(self) -> int:
         """Tokens L of a text, with its start and end."""
@@ -59,18 +39,10 @@ class TextEncoder:
 
     @torch.no_grad()
     def __call__(self, prompts: Sequence[str]) -> Tensor:
-        """Return the last hidden states (R, L, D), float32; longer prompts are cut."""
+        """Return the embeddings (R, L, D), float32; longer prompts are cut."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
         if new:
-            tokens = self.tokenizer(
-                new,
-                padding="max_length",
-                max_length=self.length,
-                truncation=True,
-                return_tensors="pt",
-            )
-            states = self._model(tokens.input_ids.to(self._model.device)).last_hidden_state
-            self._known.update(zip(new, states.float(), strict=True))
+            self._known.update(zip(new, self._encode(new).float(), strict=True))
         embeddings = torch.stack([self._known[prompt] for prompt in prompts])
         for prompt in prompts:
             self._known.move_to_end(prompt)
@@ -87,3 +59,90 @@ class TextEncoder:
             f'prompt "{prompt[:40]}…" has {len(ids) - 2} tokens; the model reads the first '
             f"{self.length - 2}",
         )
+
+    def _encode(self, prompts: Sequence[str]) -> Tensor:
+        """Return the last hidden states (R, L, D)."""
+        states: Tensor = self._model(self._tokens(self.tokenizer, prompts)).last_hidden_state
+        return states
+
+    def _tokens(self, tokenizer: Any, prompts: Sequence[str]) -> Tensor:
+        """Return token ids (R, L), padded or cut, where the model is."""
+        tokens = tokenizer(
+            list(prompts),
+            padding="max_length",
+            max_length=self.length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        ids: Tensor = tokens.input_ids.to(self._model.device)
+        return ids
+
+
+class DualTextEncoder(TextEncoder):
+    """The two text encoders of Stable Diffusion XL (arXiv 2307.01952, sec. 2.1).
+
+    Embeddings are the penultimate hidden states of both, side by side, with the second one's
+    pooled vector packed behind (see :mod:`icd_bench.diffusion.text_conditions`): (R, L + 1, D).
+    The empty prompt is all zeros, what the model was trained with in place of a prompt.
+
+    Args:
+        tokenizer: of the first encoder; words are located with it.
+        model: a transformers ``CLIPTextModel``.
+        second_tokenizer: of the second encoder; it pads with another token.
+        second_model: a transformers ``CLIPTextModelWithProjection``.
+    """
+
+    def __init__(
+        self, tokenizer: Any, model: Any, second_tokenizer: Any, second_model: Any
+    ) -> None:
+        super().__init__(tokenizer, model)
+        self._second_tokenizer = second_tokenizer
+        self._second_model = second_model.eval().requires_grad_(False)
+
+    def _encode(self, prompts: Sequence[str]) -> Tensor:
+        """Return packed texts (R, L + 1, D)."""
+        first = self._model(self._tokens(self.tokenizer, prompts), output_hidden_states=True)
+        second = self._second_model(
+            self._tokens(self._second_tokenizer, prompts), output_hidden_states=True
+        )
+        states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+        text = pack_text(states, second.text_embeds)
+        text[torch.tensor([prompt == "" for prompt in prompts])] = 0
+        return text
+
+
+def load_text_encoder(spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> TextEncoder:
+    """Load the text encoder, or both, of a model.
+
+    Raises:
+        MissingWeights: a part is not on this machine.
+        UsageError: a folder cannot be read.
+    """
+    first = _load_pair(spec, "CLIPTextModel", "", device, dtype)
+    if spec.family != "sdxl":
+        return TextEncoder(*first)
+    second = _load_pair(spec, "CLIPTextModelWithProjection", "_2", device, dtype)
+    return DualTextEncoder(*first, *second)
+
+
+def _load_pair(
+    spec: ModelSpec, kind: str, suffix: str, device: torch.device, dtype: torch.dtype
+) -> tuple[Any, Any]:
+    """Return a tokenizer and its text encoder."""
+    import transformers
+
+    # A bar for a second's work would break into the run's own progress.
+    transformers.utils.logging.disable_progress_bar()
+    tokenizer, model = (spec.folder_of(part + suffix) for part in ("tokenizer", "text_encoder"))
+    try:
+        words = transformers.CLIPTokenizer.from_pretrained(tokenizer, local_files_only=True)
+        encoder = getattr(transformers, kind).from_pretrained(
+            model,
+            dtype=dtype,
+            variant=spec.part("text_encoder" + suffix).variant,
+            use_safetensors=True,
+            local_files_only=True,
+        )
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{tokenizer}, {model}: not readable ({error})") from error
+    return words, encoder.to(device)
