@@ -59,6 +59,7 @@ class AIDI:
         version="1",
         title="Accelerated iterative diffusion inversion + Prompt-to-Prompt",
         paper="Pan et al., ICCV 2023, arXiv:2309.04907",
+        defaults={"scenes": {"guidance_scale": 2.5}},
         sweep={"guidance_scale": (2.5, 5.0, 7.5), "cross_replace": (0.2, 0.4, 0.6, 0.8)},
     )
     Setting: ClassVar = AIDISetting

@@ -88,6 +88,7 @@ class EDICT:
         version="1",
         title="EDICT",
         paper="Wallace et al., CVPR 2023, arXiv:2211.12446",
+        defaults={"scenes": {"guidance_scale": 2.0}},
         presets={"paper": OFFICIAL, "pie-bench": OFFICIAL},
         sweep={"strength": (0.5, 0.6, 0.7, 0.8), "guidance_scale": (2.0, 3.0, 4.0)},
     )
