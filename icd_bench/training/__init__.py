@@ -1,19 +1,22 @@
-"""Training: from a procedural world to a complete editing model.
+"""Training: losses and tasks, one loop, and the recipes that use them.
 
-========================  ==========================================================
-``loop``                  one seeded, logged, resumable loop; a stage is a ``Task``
-``data``, ``latents``     captioned pictures, drawn once; their encodings
-``tokenizer``, ``clip``   words as tokens; the CLIP that scores pictures
-``autoencoder``           pixels <-> latents
-``denoiser``              text encoder and U-Net by noise prediction
-``cfg_distill``           guidance distillation into a w-embedded U-Net
-``losses``, ``icd``       invertible consistency distillation as two LoRAs
-``lcm``                   a latent consistency LoRA
-``adapters``, ``export``  LoRA switching and files; the model folder
-``scenes``                the recipe of the embedded model: stages and plans
-``bars``, ``card``        what it reaches, and the card that says so
-========================  ==========================================================
+===============  ===================================================================
+``losses``       invertible consistency distillation as pure functions
+``icd``          both adapters of a timestep set: four losses, two schedules
+``cfg_distill``  guidance distillation into a w-embedded U-Net
+``lcm``          a latent consistency LoRA
+``denoiser``     text encoder and U-Net by noise prediction
+``batch``        what a step draws, and each process's share of it
+``prediction``   how a U-Net is asked
+``adapters``     LoRAs on one U-Net, switched, with the released keys
+``loop``         one seeded, logged, resumable loop; a stage is a ``Task``
+``machine``      where its losses are computed: threads of a process
+``processes``    .. or the processes of ``accelerate launch``
+``data``         captioned pictures of one's own, streamed
+``pipelines``    training of Stable Diffusion 1.x and XL: ``icd-bench train icd``
+``scenes``       the recipe of the embedded model: ``icd-bench train scenes``
+===============  ===================================================================
 
 Everything random in a step is a function of (seed, step), so a killed run that continues ends with
-the same weights. On a CPU a batch is cut into parts that run in threads of their own.
+the same weights.
 """

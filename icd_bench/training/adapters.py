@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -100,7 +101,9 @@ class Adapters:
         """Write one adapter as fp16 safetensors; alpha and rank go into its metadata."""
         path.parent.mkdir(parents=True, exist_ok=True)
         tensors = {key: value.half().contiguous() for key, value in self.state(name).items()}
-        save_file(tensors, path, metadata={"alpha": str(self.alpha), "rank": str(self.rank)})
+        partial = path.with_suffix(".partial")
+        save_file(tensors, partial, metadata={"alpha": str(self.alpha), "rank": str(self.rank)})
+        os.replace(partial, path)
 
 
 def lora_layers(unet: UNet2DConditionModel) -> list[BaseTunerLayer]:

@@ -1,4 +1,4 @@
-"""Stage 3: text encoder and U-Net together, by noise prediction with prompt dropout."""
+"""Text encoder and U-Net together, by noise prediction with prompt dropout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from .latents import Latents, stratified
+from .batch import stratified
+from .latents import Latents
 from .loop import Update, shards
 from .losses import Levels
 from .networks import mixed_precision

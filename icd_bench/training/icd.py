@@ -1,9 +1,12 @@
-"""Stage 5: invertible consistency distillation, two LoRAs on the guidance-distilled U-Net."""
+"""Invertible consistency distillation: two LoRAs on one guidance-distilled U-Net.
+
+Starodubcev et al. 2024, arXiv 2406.14539.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -12,13 +15,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from icd_bench.diffusion.guidance import guidance_embedding
 from icd_bench.diffusion.timestep_sets import START
 
 from .adapters import Adapters
-from .cfg_distill import draw_scales
-from .latents import Latents, stratified
-from .loop import Part, Update, shards
+from .batch import WHOLE, Batch, Draw, ExamplesOf, Share, stratified
+from .cfg_distill import SCALES
+from .loop import Update, pieces, shards
 from .losses import (
     GRID,
     Boundaries,
@@ -30,7 +32,8 @@ from .losses import (
     reverse_loss,
     segments,
 )
-from .networks import GUIDANCE_DIM, channels_last, mixed_precision
+from .machine import LossOf
+from .prediction import ON_CPU, Predict
 
 REVERSE, FORWARD = "cd", "fcd"
 Schedule = Literal["official", "paper"]
@@ -47,56 +50,33 @@ class Weights:
     reverse_preserve: float = 1.5
 
 
+LOSSES = tuple(field.name for field in fields(Weights))
 ALL_LOSSES = Weights()
 """As the paper trains."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Latents (B, ...) and text states (B, L, D) of one step, and its source of chance."""
-
-    x0: Tensor
-    text: Tensor
-    generator: torch.Generator
-
-    def noise(self) -> Tensor:
-        """Fresh noise for every row."""
-        return torch.randn(self.x0.shape, generator=self.generator)
-
-    def draw(self, count: int) -> Tensor:
-        """A number below ``count`` for every row, spread evenly over the batch."""
-        return stratified(len(self.x0), count, self.generator)
 
 
 class Networks:
     """Teacher and students of some rows: one U-Net with its adapters switched."""
 
-    def __init__(self, adapters: Adapters, text: Tensor) -> None:
-        self.teacher = predictor(adapters, None, text)
-        self.cd = predictor(adapters, REVERSE, text)
-        self.fcd = predictor(adapters, FORWARD, text)
+    def __init__(self, adapters: Adapters, text: Tensor, predict: Predict) -> None:
+        self.teacher = predictor(adapters, None, text, predict)
+        self.cd = predictor(adapters, REVERSE, text, predict)
+        self.fcd = predictor(adapters, FORWARD, text, predict)
 
 
-LossOf = Callable[[slice, Networks], Loss]
-Maker = Callable[[Batch], LossOf]
+RowsLoss = Callable[[slice, Networks], Loss]
+"""Rows of the batch, and the networks for them -> their loss."""
+Maker = Callable[[Batch], RowsLoss]
 
 
-def predictor(adapters: Adapters, name: str | None, text: Tensor) -> Network:
+def predictor(adapters: Adapters, name: str | None, text: Tensor, predict: Predict) -> Network:
     """Noise prediction with one adapter, or with none, for rows of text states."""
 
-    def predict(x: Tensor, t: Tensor, scale: Tensor) -> Tensor:
-        with adapters.active(name) as unet, mixed_precision():
-            eps: Tensor = unet(
-                channels_last(x), t, text, timestep_cond=guidance_embedding(scale, GUIDANCE_DIM)
-            ).sample
-        return eps.float()
+    def network(x: Tensor, t: Tensor, scale: Tensor) -> Tensor:
+        with adapters.active(name) as unet:
+            return predict(unet, x, t, text, scale)
 
-    return predict
-
-
-def add(parts: Sequence[Part]) -> Tensor:
-    """The sum of several losses."""
-    return torch.stack([part() for part in parts]).sum()
+    return network
 
 
 @dataclass
@@ -105,15 +85,20 @@ class IcdTask:
 
     replicas: Sequence[Adapters]
     """One for each thread, all of the same weights."""
-    encode: Callable[[Tensor], Tensor]
-    latents: Latents
+    examples: ExamplesOf
     levels: Levels
     boundaries: Boundaries
-    batch_size: int
-    seed: int
     reconstruct: Callable[[Path, int], dict[str, float]]
+    """Validates: writes pictures into a folder after a number of steps, returns figures."""
+    predict: Predict = ON_CPU
     weights: Weights = ALL_LOSSES
     schedule: Schedule = "official"
+    scales: Sequence[float] = SCALES
+    """Of the reverse loss, 1 is unguided."""
+    share: Share = WHOLE
+    draw: Draw = stratified
+    rows_at_once: int | None = None
+    """Rows of a micro-batch; None for as many as there are."""
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
@@ -121,9 +106,8 @@ class IcdTask:
         return {name: self.replicas[0].module(name) for name in (REVERSE, FORWARD)}
 
     def updates(self, step: int, generator: torch.Generator) -> Iterator[Update]:
-        """The four losses on one batch."""
-        rows = self.latents.epoch_rows(step, self.batch_size, self.seed)
-        batch = Batch(self.latents.x0[rows].float(), self.text_of(rows), generator)
+        """The losses on one batch."""
+        batch = Batch(self.examples(step), generator, self.share, self.draw)
         terms = [
             ("reverse", REVERSE, self.weights.reverse, self.reverse),
             ("forward", FORWARD, self.weights.forward, self.forward),
@@ -135,36 +119,37 @@ class IcdTask:
             for name, module, parts in found:
                 yield Update(name, parts, (module,))
         else:
-            sums = [partial(add, column) for column in zip(*(p for *_, p in found), strict=True)]
-            yield Update("sum", sums, tuple(sorted({module for _, module, _ in found})))
+            together = [
+                tuple(loss for part in column for loss in part)
+                for column in zip(*(parts for *_, parts in found), strict=True)
+            ]
+            yield Update("sum", together, tuple(sorted({module for _, module, _ in found})))
 
-    def text_of(self, rows: Tensor) -> Tensor:
-        """Text states of the rows' captions."""
-        with torch.no_grad(), mixed_precision():
-            return self.encode(self.latents.ids[rows])
-
-    def parts(self, batch: Batch, weight: float, make: Maker) -> list[Part]:
-        """A loss cut into one part a thread."""
+    def parts(self, batch: Batch, weight: float, make: Maker) -> list[tuple[LossOf, ...]]:
+        """A loss cut into one part a replica, and each into micro-batches."""
         loss_of = make(batch)
-        count = len(batch.x0)
 
-        def part(rows: slice, adapters: Adapters) -> Tensor:
-            networks = Networks(adapters, batch.text[rows])
-            return weight * loss_of(rows, networks).per_sample.sum() / count
+        def micro_batch(rows: slice, adapters: Adapters) -> Tensor:
+            networks = Networks(adapters, batch.text[rows], self.predict)
+            return weight * loss_of(rows, networks).per_sample.sum() / batch.total
 
-        pairs = zip(shards(count, len(self.replicas)), self.replicas, strict=True)
-        return [partial(part, rows, adapters) for rows, adapters in pairs]
+        pairs = zip(shards(len(batch.x0), len(self.replicas)), self.replicas, strict=True)
+        return [
+            tuple(
+                partial(micro_batch, piece, adapters) for piece in pieces(rows, self.rows_at_once)
+            )
+            for rows, adapters in pairs
+        ]
 
-    def reverse(self, batch: Batch) -> LossOf:
+    def reverse(self, batch: Batch) -> RowsLoss:
         """Multi-boundary consistency distillation of the reverse adapter, guided."""
-        index, noise = batch.draw(GRID), batch.noise()
-        scale = draw_scales(len(index), batch.generator)
+        index, noise, scale = batch.draw(GRID), batch.noise(), batch.scales(self.scales)
         return lambda rows, n: reverse_loss(
             index[rows], batch.x0[rows], noise[rows], scale[rows], n.cd, n.teacher, self.levels,
             self.boundaries,
         )  # fmt: skip
 
-    def forward(self, batch: Batch) -> LossOf:
+    def forward(self, batch: Batch) -> RowsLoss:
         """Consistency distillation of the forward adapter, unguided."""
         index, noise = batch.draw(GRID - 1), batch.noise()
         return lambda rows, n: forward_loss(
@@ -172,18 +157,18 @@ class IcdTask:
             self.boundaries,
         )  # fmt: skip
 
-    def forward_preserve(self, batch: Batch) -> LossOf:
+    def forward_preserve(self, batch: Batch) -> RowsLoss:
         """Denoise a segment, noise it back; moves the forward adapter."""
-        left, right = segments(self.boundaries)
+        left, right = (ends.to(batch.x0.device) for ends in segments(self.boundaries))
         part, noise = batch.draw(len(left)), batch.noise()
         return lambda rows, n: preservation_loss(
             right[part[rows]], left[part[rows]], batch.x0[rows], noise[rows], n.cd, n.fcd,
             self.levels,
         )  # fmt: skip
 
-    def reverse_preserve(self, batch: Batch) -> LossOf:
+    def reverse_preserve(self, batch: Batch) -> RowsLoss:
         """Noise a segment, denoise it back; moves the reverse adapter."""
-        left, right = segments(self.boundaries)
+        left, right = (ends.to(batch.x0.device) for ends in segments(self.boundaries))
         part, noise = batch.draw(len(left)), batch.noise()
         return lambda rows, n: preservation_loss(
             left[part[rows]], right[part[rows]], batch.x0[rows], noise[rows], n.fcd, n.cd,
@@ -201,7 +186,7 @@ def chain(
     """Jump along ``steps``: from each timestep to the next, in either direction."""
     x = start
     for t, s in pairwise(steps):
-        at, to = (torch.full((len(x),), value) for value in (t, s))
+        at, to = (torch.full((len(x),), value, device=x.device) for value in (t, s))
         x = levels.jump(x, network(x, at, scale), at, to)
     return x
 

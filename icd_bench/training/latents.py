@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from .batch import Examples
 from .loop import step_generator
+from .networks import mixed_precision
+
+Encode = Callable[[Tensor], Tensor]
+"""Token ids (R, L) -> text states (R, L, D)."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,15 @@ class Latents:
         order = torch.randperm(len(self), generator=step_generator(seed + 7919, epoch))
         return order[place * batch : (place + 1) * batch]
 
+    @torch.no_grad()
+    def examples(self, encode: Encode, batch: int, seed: int, step: int) -> Examples:
+        """The pairs of a step's batch, their captions encoded."""
+        rows = self.epoch_rows(step, batch, seed)
+        with mixed_precision():
+            return Examples(self.x0[rows].float(), encode(self.ids[rows]))
 
-def stratified(count: int, below: int, generator: torch.Generator) -> Tensor:
-    """``count`` integers in [0, below), one from each equal part of it, in random order."""
-    order = torch.randperm(count, generator=generator)
-    return ((order + torch.rand(count, generator=generator)) * below / count).long()
+    @torch.no_grad()
+    def null_text(self, encode: Encode) -> Tensor:
+        """The empty prompt's text states (1, L, D)."""
+        with mixed_precision():
+            return encode(self.empty[None])

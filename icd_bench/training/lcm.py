@@ -1,4 +1,4 @@
-"""Stage 6: a latent consistency LoRA on the plain U-Net (Luo et al. 2023, arXiv 2311.05556).
+"""A latent consistency LoRA on the plain U-Net (Luo et al. 2023, arXiv 2311.05556).
 
 The loss is multi-boundary consistency distillation with a single boundary, 0: from any timestep
 the student lands on the clean latent. Guidance is baked in; there are no c_skip and c_out.
@@ -15,13 +15,11 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from icd_bench.diffusion.guidance import guidance_embedding
-
 from .adapters import Adapters
-from .latents import Latents, stratified
+from .batch import Batch, ExamplesOf
 from .loop import Update, shards
 from .losses import GRID, Boundaries, Levels, reverse_loss
-from .networks import GUIDANCE_DIM, channels_last, mixed_precision
+from .prediction import ON_CPU, Predict
 
 NAME = "lcm"
 SCALE = 3.0
@@ -35,12 +33,10 @@ class LcmTask:
     replicas: Sequence[Adapters]
     """One for each thread, all of the same weights."""
     teacher: UNet2DConditionModel
-    encode: Callable[[Tensor], Tensor]
-    latents: Latents
+    examples: ExamplesOf
     levels: Levels
-    batch_size: int
-    seed: int
     sample: Callable[[Path, int], dict[str, float]]
+    predict: Predict = ON_CPU
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
@@ -49,41 +45,28 @@ class LcmTask:
 
     def updates(self, step: int, generator: torch.Generator) -> Iterator[Update]:
         """One batch."""
-        rows = self.latents.epoch_rows(step, self.batch_size, self.seed)
-        x0 = self.latents.x0[rows].float()
-        with torch.no_grad(), mixed_precision():
-            text = self.encode(self.latents.ids[rows])
-        index = stratified(len(rows), GRID, generator)
-        noise = torch.randn(x0.shape, generator=generator)
+        batch = Batch(self.examples(step), generator)
+        index, noise = batch.draw(GRID), batch.noise()
+        scale = torch.full((batch.total,), SCALE)
 
         def part(rows: slice, adapters: Adapters) -> Tensor:
-            count = rows.stop - rows.start
-            guidance = guidance_embedding(torch.full((count,), SCALE), GUIDANCE_DIM)
+            text = batch.text[rows]
 
             def student(x: Tensor, t: Tensor, _: Tensor) -> Tensor:
-                with adapters.active(NAME) as unet, mixed_precision():
-                    eps: Tensor = unet(channels_last(x), t, text[rows]).sample
-                return eps.float()
+                with adapters.active(NAME) as unet:
+                    return self.predict(unet, x, t, text)
 
-            def teacher(x: Tensor, t: Tensor, _: Tensor) -> Tensor:
-                with mixed_precision():
-                    eps: Tensor = self.teacher(
-                        channels_last(x), t, text[rows], timestep_cond=guidance
-                    ).sample
-                return eps.float()
+            def teacher(x: Tensor, t: Tensor, scale: Tensor) -> Tensor:
+                return self.predict(self.teacher, x, t, text, scale)
 
             loss = reverse_loss(
-                index[rows], x0[rows], noise[rows], torch.full((count,), SCALE), student, teacher,
+                index[rows], batch.x0[rows], noise[rows], scale[rows], student, teacher,
                 self.levels, Boundaries(()),
             )  # fmt: skip
-            return loss.per_sample.sum() / len(x0)
+            return loss.per_sample.sum() / batch.total
 
-        parts = [
-            partial(part, rows, adapters)
-            for rows, adapters in zip(
-                shards(len(rows), len(self.replicas)), self.replicas, strict=True
-            )
-        ]
+        pairs = zip(shards(batch.total, len(self.replicas)), self.replicas, strict=True)
+        parts = [partial(part, rows, adapters) for rows, adapters in pairs]
         yield Update("loss", parts, (NAME,))
 
     def validate(self, step: int, folder: Path) -> dict[str, float]:

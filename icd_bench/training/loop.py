@@ -12,11 +12,9 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from safetensors import safe_open
@@ -25,8 +23,12 @@ from torch import Tensor, nn
 
 from icd_bench.errors import UsageError
 
+from .machine import Machine, Part, Threads
+
 LOG = "log.jsonl"
 CHECKPOINT = "checkpoint.safetensors"
+LearningRates = Literal["cosine", "linear", "constant"]
+LEARNING_RATES: tuple[LearningRates, ...] = ("cosine", "linear", "constant")
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,10 @@ class Plan:
     lr: float
     seed: int = 0
     warmup: int = 100
+    schedule: LearningRates = "cosine"
+    """How the learning rate goes on after the warm-up."""
     final_lr: float = 0.02
-    """The cosine ends at this fraction of ``lr``."""
+    """It ends at this fraction of ``lr``, unless it is constant."""
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     clip: float = 1.0
@@ -52,15 +56,14 @@ class Plan:
     checkpoint_every: int = 200
 
     def lr_at(self, step: int) -> float:
-        """Learning rate of ``step``: linear warm-up, then cosine."""
+        """Learning rate of ``step``: linear warm-up, then the schedule."""
         if step < self.warmup:
             return self.lr * (step + 1) / self.warmup
-        done = (step - self.warmup) / max(1, self.steps - self.warmup)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-        return self.lr * (self.final_lr + (1 - self.final_lr) * cosine)
-
-
-Part = Callable[[], Tensor]
+        if self.schedule == "constant":
+            return self.lr
+        done = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
+        left = 1 - done if self.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+        return self.lr * (self.final_lr + (1 - self.final_lr) * left)
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,7 @@ class Update:
 
     Args:
         name: of the loss in the log.
-        parts: functions whose values sum to the loss. Each runs forward and backward in a thread
-            of its own: on a CPU, whole passes side by side beat threads inside each operation.
+        parts: functions whose values sum to the loss; how they are run is the machine's choice.
         modules: names of the modules it moves.
     """
 
@@ -93,14 +95,40 @@ class Task(Protocol):
         """Measure, write pictures into ``folder`` and return the figures to log."""
 
 
-class Trainer:
-    """State of one training run in ``folder``: modules, optimisers, averages and the step."""
+class Position(Protocol):
+    """A place in data that are read one after the other."""
 
-    def __init__(self, task: Task, plan: Plan, folder: Path) -> None:
+    def state(self) -> dict[str, Any]:
+        """What has to be kept to go on from here, for JSON."""
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+
+
+class Trainer:
+    """State of one training run in ``folder``: modules, optimisers, averages and the step.
+
+    Args:
+        task: what is trained.
+        plan: for how long, and how fast.
+        folder: of the log, the checkpoint and the pictures.
+        machine: what computes; default threads of this process.
+        position: of the data, where a step does not follow from its number alone.
+        watch: is told every line of the log.
+    """
+
+    def __init__(
+        self, task: Task, plan: Plan, folder: Path, machine: Machine | None = None,
+        position: Position | None = None,
+        watch: Callable[[int, Mapping[str, float]], None] | None = None,
+    ) -> None:  # fmt: skip
         self.task, self.plan, self.folder = task, plan, folder
+        self.machine = machine or Threads(plan.threads)
+        self.position, self.watch = position, watch
         self.step = 0
         self.seconds = 0.0
-        self.threads = part_threads(plan.threads)
+        self.positions: list[dict[str, Any]] = []
+        """Of all processes, when the checkpoint was written."""
         self.trained = {
             name: {key: p for key, p in module.named_parameters() if p.requires_grad}
             for name, module in task.modules.items()
@@ -147,10 +175,12 @@ class Trainer:
                 for key, parameter in parameters.items():
                     parameter.data.copy_(file.get_tensor(f"weights.{name}.{key}"))
                     if f"exp_avg.{name}.{key}" in file.keys():  # noqa: SIM118
+                        steps = float(metadata["optimiser_steps"][name])
+                        place = parameter.device
                         state[parameter] = {
-                            "step": torch.tensor(float(metadata["optimiser_steps"][name])),
-                            "exp_avg": file.get_tensor(f"exp_avg.{name}.{key}"),
-                            "exp_avg_sq": file.get_tensor(f"exp_avg_sq.{name}.{key}"),
+                            "step": torch.tensor(steps, device=place),
+                            "exp_avg": file.get_tensor(f"exp_avg.{name}.{key}").to(place),
+                            "exp_avg_sq": file.get_tensor(f"exp_avg_sq.{name}.{key}").to(place),
                         }
                     if self.plan.ema:
                         self.averages[name][key] = file.get_tensor(f"average.{name}.{key}")
@@ -158,10 +188,41 @@ class Trainer:
                 for key, buffer in buffers.items():
                     buffer.copy_(file.get_tensor(f"buffers.{name}.{key}"))
         self.step, self.seconds = metadata["step"], metadata["seconds"]
+        self.machine.load(metadata.get("machine", {}))
+        self._resume_position(metadata.get("positions", []))
+        if self.machine.main:
+            self._forget_log_after(self.step)
+        self.machine.wait()
         return True
+
+    def _resume_position(self, positions: list[dict[str, Any]]) -> None:
+        if self.position is None:
+            return
+        if len(positions) != self.machine.count:
+            raise UsageError(
+                f"{self.checkpoint}: written by {len(positions)} processes, not "
+                f"{self.machine.count}; launch as many, or give another --out"
+            )
+        self.positions = positions
+        self.position.load(positions[self.machine.index])
+
+    def _forget_log_after(self, step: int) -> None:
+        """Drop lines of steps that are taken again."""
+        log = self.folder / LOG
+        if log.exists():
+            lines = log.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if json.loads(line)["step"] <= step]
+            log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def save(self) -> None:
         """Write the checkpoint; a crash leaves the previous one whole."""
+        if self.position is not None:
+            self.positions = self.machine.collect(self.position.state())
+        if self.machine.main:
+            self._write()
+        self.machine.wait()
+
+    def _write(self) -> None:
         tensors: dict[str, Tensor] = {}
         optimiser_steps: dict[str, int] = {}
         for name, parameters in self.trained.items():
@@ -182,6 +243,8 @@ class Trainer:
             "seed": self.plan.seed,
             "batch_size": self.plan.batch_size,
             "optimiser_steps": optimiser_steps,
+            "machine": self.machine.state(),
+            "positions": self.positions,
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.checkpoint.with_suffix(".partial")
@@ -189,8 +252,9 @@ class Trainer:
         os.replace(partial, self.checkpoint)
 
     def start_over(self) -> None:
-        """Forget the log of an earlier run."""
-        (self.folder / LOG).unlink(missing_ok=True)
+        """Forget the log and the checkpoint of an earlier run."""
+        for name in (LOG, CHECKPOINT):
+            (self.folder / name).unlink(missing_ok=True)
 
     def train(self, stop_at: int | None = None) -> dict[str, float]:
         """Train to the end of the plan, or to ``stop_at`` steps; return the last validation."""
@@ -202,13 +266,15 @@ class Trainer:
             self.step += 1
             self.seconds = before + time.monotonic() - started
             if self.step % self.plan.log_every == 0 or self.step == end:
-                self.log(logs)
+                self.log(logs | self.machine.figures())
             if self.step % self.plan.checkpoint_every == 0 or self.step == end:
                 self.save()
             if self.step % self.plan.validate_every == 0 or self.step == end:
-                with self.averaged():
-                    figures = self.task.validate(self.step, self.folder)
-                self.log(figures)
+                if self.machine.main:
+                    with self.averaged():
+                        figures = self.task.validate(self.step, self.folder)
+                    self.log(figures)
+                self.machine.wait()
         return figures
 
     def take_step(self) -> dict[str, float]:
@@ -216,16 +282,14 @@ class Trainer:
         lr = self.plan.lr_at(self.step)
         logs: dict[str, float] = {"lr": lr}
         for update in self.task.updates(self.step, step_generator(self.plan.seed, self.step)):
-            chosen = [self.optimisers[name] for name in update.modules]
-            for optimiser in chosen:
+            chosen = {name: self.optimisers[name] for name in update.modules}
+            for optimiser in chosen.values():
                 optimiser.zero_grad(set_to_none=True)
-            logs[update.name] = sum(self.threads.map(run_part, update.parts))
-            for name, optimiser in zip(update.modules, chosen, strict=True):
-                norm = nn.utils.clip_grad_norm_(self.trained[name].values(), self.plan.clip)
-                logs[f"grad_{name}"] = float(norm)
                 for group in optimiser.param_groups:
                     group["lr"] = lr
-                optimiser.step()
+            logs[update.name] = self.machine.run(update.parts)
+            norms = self.machine.take_steps(chosen, self.plan.clip)
+            logs |= {f"grad_{name}": norm for name, norm in norms.items()}
         self.average()
         return logs
 
@@ -243,12 +307,17 @@ class Trainer:
         return Averaged(self)
 
     def log(self, figures: Mapping[str, float]) -> None:
-        """Append one line to ``log.jsonl`` and print it."""
-        line: dict[str, Any] = {"step": self.step, "seconds": round(self.seconds, 1), **figures}
+        """Append one line to ``log.jsonl`` and print it; what is not finite is left out."""
+        if not self.machine.main:
+            return
+        finite = {name: value for name, value in figures.items() if math.isfinite(value)}
+        line: dict[str, Any] = {"step": self.step, "seconds": round(self.seconds, 1), **finite}
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         print("  ".join(f"{k} {v:.5g}" for k, v in line.items()), flush=True)
+        if self.watch is not None:
+            self.watch(self.step, finite)
 
 
 class Averaged:
@@ -274,23 +343,16 @@ class Averaged:
         self.swap()
 
 
-def part_threads(count: int) -> ThreadPoolExecutor:
-    """A pool for ``count`` parts: each takes one core, a lone part takes them all."""
-    one_core = partial(torch.set_num_threads, 1)
-    return ThreadPoolExecutor(count, initializer=one_core if count > 1 else None)
-
-
-def run_part(part: Part) -> float:
-    """Forward and backward; return the loss."""
-    loss = part()
-    loss.backward()
-    return loss.item()
-
-
 def shards(count: int, parts: int) -> list[slice]:
     """Slices that cut ``count`` rows into ``parts`` nearly equal pieces."""
     edges = [count * i // parts for i in range(parts + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def pieces(rows: slice, at_once: int | None) -> list[slice]:
+    """Rows in pieces of at most ``at_once``."""
+    size = at_once or rows.stop - rows.start
+    return [slice(a, min(a + size, rows.stop)) for a in range(rows.start, rows.stop, size)]
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:

@@ -55,12 +55,12 @@ class Boundaries:
 
     def below(self, t: Tensor) -> Tensor:
         """The largest reverse endpoint <= t."""
-        ends = torch.tensor(self.reverse)
+        ends = torch.tensor(self.reverse, device=t.device)
         return ends[torch.bucketize(t, ends, right=True) - 1]
 
     def above(self, t: Tensor) -> Tensor:
         """The smallest forward endpoint >= t."""
-        ends = torch.tensor(self.forward)
+        ends = torch.tensor(self.forward, device=t.device)
         return ends[torch.bucketize(t, ends)]
 
 
@@ -84,7 +84,7 @@ class Levels:
     """Noise levels by timestep.
 
     Args:
-        alphas_cumprod: (1000,).
+        alphas_cumprod: (1000,), float32, where latents and timesteps are.
     """
 
     alphas_cumprod: Tensor
@@ -95,7 +95,7 @@ class Levels:
 
     def boundary(self, s: Tensor) -> Tensor:
         """abar_s, exactly 1 at s = 0."""
-        return torch.where(s[:, None, None, None] == 0, torch.ones(()), self.at(s))
+        return torch.where(s[:, None, None, None] == 0, 1.0, self.at(s))
 
     def noised(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise."""
@@ -149,7 +149,7 @@ def forward_loss(
     """
     t = grid_timestep(index)
     farther = t + GRID_STEP
-    scale = torch.ones(len(t))
+    scale = torch.ones(len(t), device=t.device)
     return _consistency(
         t, farther, boundaries.above(farther), x0, noise, scale, student, teacher, levels
     )
@@ -180,7 +180,7 @@ def preservation_loss(
     Args:
         start, end: (R,) endpoints; 0 is never one of them, 19 takes its place.
     """
-    scale = torch.ones(len(start))
+    scale = torch.ones(len(start), device=start.device)
     x_start = levels.noised(x0, noise, start)
     with torch.no_grad():
         x_end = levels.jump(x_start, there(x_start, start, scale), start, end)

@@ -43,13 +43,19 @@ def build_unet(guidance_dim: int | None = None) -> UNet2DConditionModel:
     return unet
 
 
-def with_guidance(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """Return a copy that takes a guidance embedding, which at first changes nothing."""
+def embed_guidance(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """Return a float32 copy that takes a guidance embedding, which at first changes nothing."""
     config: dict[str, Any] = {k: v for k, v in unet.config.items() if not k.startswith("_")}
     config["time_cond_proj_dim"] = GUIDANCE_DIM
     student: UNet2DConditionModel = UNet2DConditionModel.from_config(config)
     student.load_state_dict(unet.state_dict(), strict=False)
     nn.init.zeros_(student.time_embedding.cond_proj.weight)
+    return student
+
+
+def with_guidance(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """Return a copy of the embedded model's U-Net that takes a guidance embedding."""
+    student = embed_guidance(unet)
     student.set_attn_processor(AttnProcessor())
     student.to(memory_format=torch.channels_last)
     return student

@@ -31,7 +31,7 @@ def denoise(
     previous = [0, *timesteps]
     for at in reversed(range(len(timesteps))):
         t, s = timesteps[at], previous[at]
-        eps = predict(x, torch.full((len(x),), t))
+        eps = predict(x, torch.full((len(x),), t, device=x.device))
         x = jump(x, eps, alphas_cumprod[t], alphas_cumprod[s])
     return x
 
@@ -41,6 +41,6 @@ def invert(x: Tensor, predict: Predict, timesteps: Sequence[int], alphas_cumprod
     """DDIM inversion: the same jumps upwards, with the prediction at the upper timestep."""
     previous = [0, *timesteps]
     for s, t in zip(previous, timesteps, strict=False):
-        eps = predict(x, torch.full((len(x),), t))
+        eps = predict(x, torch.full((len(x),), t, device=x.device))
         x = jump(x, eps, alphas_cumprod[s], alphas_cumprod[t])
     return x

@@ -1,4 +1,7 @@
-"""Two official training iterations: four losses, each followed by its own optimiser step."""
+"""Two official training iterations: four losses, each followed by its own optimiser step.
+
+Once as the embedded model is trained, in threads, and once as real models are, in micro-batches.
+"""
 
 from __future__ import annotations
 
@@ -14,40 +17,44 @@ from safetensors.torch import load_file
 
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.diffusion.timestep_sets import timestep_set
-from icd_bench.training import icd
 from icd_bench.training.adapters import Adapters
+from icd_bench.training.batch import Batch, Examples
 from icd_bench.training.icd import FORWARD, REVERSE, IcdTask
-from icd_bench.training.latents import Latents
 from icd_bench.training.loop import Plan, Trainer
 from icd_bench.training.losses import Boundaries, Levels
 from icd_bench.training.networks import build_scheduler
+from icd_bench.training.prediction import Predict
+from icd_bench.training.processes import Processes
 
 KINDS = ("reverse", "forward", "forward_preserve", "reverse_preserve")
 FILES = {REVERSE: "reverse", FORWARD: "forward"}
 
 
-@pytest.fixture
-def trainer(tiny_sd_icd: Backbone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trainer:
-    """The stage as it is, with the recorded draws in place of random ones, in float32."""
+@pytest.fixture(params=[None, 2], ids=["at once", "in micro-batches"])
+def trainer(
+    request: pytest.FixtureRequest, tiny_sd_icd: Backbone, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Trainer:  # fmt: skip
+    """The task as it is, with the recorded draws in place of random ones, in float32."""
     case = read_case("icd/training_iterations")
     draws = cycle(torch.tensor(case.settings["index"][kind]) for kind in KINDS)
-    monkeypatch.setattr(icd.Batch, "draw", lambda self, count: next(draws))
-    monkeypatch.setattr(icd.Batch, "noise", lambda self: case.tensors["noise"])
-    monkeypatch.setattr(icd, "draw_scales", lambda count, generator: case.tensors["w"] + 1)
-    monkeypatch.setattr(icd, "mixed_precision", nullcontext)
-    monkeypatch.setattr(Latents, "epoch_rows", lambda self, *_: torch.arange(5))
+    monkeypatch.setattr(Batch, "draw", lambda self, below: next(draws))
+    monkeypatch.setattr(Batch, "noise", lambda self: case.tensors["noise"])
+    monkeypatch.setattr(Batch, "scales", lambda self, choices: case.tensors["w"] + 1)
     unet = copy.deepcopy(tiny_sd_icd.networks("cfg_distilled")).float()
     adapters = Adapters(unet, (REVERSE, FORWARD), rank=64, alpha=8)
     for name, file in FILES.items():
         adapters.load(name, load_file(GOLDEN / "tiny-sd-icd-lora" / f"{file}.safetensors"))
-    ids = torch.arange(5)[:, None]
+    examples = Examples(case.tensors["latents"], case.tensors["prompt_embeds"])
+    replicas = [adapters] if request.param else [adapters, adapters.replica()]
     task = IcdTask(
-        [adapters, adapters.replica()], lambda rows: case.tensors["prompt_embeds"][rows[:, 0]],
-        Latents(case.tensors["latents"], ids, ids[0]), Levels(build_scheduler().alphas_cumprod),
-        Boundaries.of(timestep_set("4a")), 5, 0, lambda *_: {},
+        replicas, lambda step: examples, Levels(build_scheduler().alphas_cumprod),
+        Boundaries.of(timestep_set("4a")), lambda *_: {}, Predict(nullcontext),
+        rows_at_once=request.param,
     )  # fmt: skip
     plan = Plan(steps=10**9, batch_size=5, lr=case.settings["lr"], warmup=1)
-    return Trainer(task, plan, tmp_path)
+    machine = Processes(cpu=True) if request.param else None
+    return Trainer(task, plan, tmp_path, machine)
 
 
 @pytest.fixture

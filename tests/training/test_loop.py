@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from icd_bench.errors import UsageError
-from icd_bench.training.loop import CHECKPOINT, LOG, Plan, Trainer, Update, shards
+from icd_bench.training.loop import (
+    CHECKPOINT,
+    LEARNING_RATES,
+    LOG,
+    Plan,
+    Trainer,
+    Update,
+    pieces,
+    shards,
+)
 
 PLAN = Plan(
     steps=12, batch_size=8, lr=0.01, warmup=3, ema=0.9, log_every=1, validate_every=4,
@@ -140,6 +150,31 @@ def test_learning_rate_warms_up_and_falls() -> None:
     assert rates[0] == pytest.approx(PLAN.lr / 3)
     assert max(rates) == PLAN.lr
     assert rates[-1] == pytest.approx(PLAN.lr * PLAN.final_lr)
+
+
+def test_learning_rates_by_name() -> None:
+    plan = Plan(steps=10, batch_size=1, lr=1.0, warmup=0, final_lr=0.0)
+    rates = {
+        name: [replace(plan, schedule=name).lr_at(step) for step in (0, 2, 5, 10)]
+        for name in LEARNING_RATES
+    }
+    assert rates["constant"] == [1, 1, 1, 1]
+    assert rates["linear"] == pytest.approx([1, 0.8, 0.5, 0])
+    assert rates["cosine"] == pytest.approx([1, 0.904508, 0.5, 0], abs=1e-6)
+
+
+def test_figures_that_are_not_finite_stay_out_of_the_log(tmp_path: Path) -> None:
+    told: dict[str, float] = {}
+    trainer = Trainer(Regression(), PLAN, tmp_path, watch=lambda step, line: told.update(line))
+    trainer.log({"norm": float("inf"), "loss": 1.0})
+    (line,) = (tmp_path / LOG).read_text().splitlines()
+    assert json.loads(line) == {"step": 0, "seconds": 0.0, "loss": 1.0}
+    assert told == {"loss": 1.0}
+
+
+def test_pieces_are_micro_batches() -> None:
+    assert pieces(slice(2, 7), 2) == [slice(2, 4), slice(4, 6), slice(6, 7)]
+    assert pieces(slice(2, 7), None) == [slice(2, 7)]
 
 
 def test_shards_cover_all_rows_once() -> None:

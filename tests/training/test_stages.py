@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ from icd_bench.diffusion.lora import fuse_lora
 from icd_bench.diffusion.timestep_sets import timestep_set
 from icd_bench.errors import UsageError
 from icd_bench.training.adapters import PREFIX, Adapters
+from icd_bench.training.batch import ExamplesOf, stratified
 from icd_bench.training.cfg_distill import CfgDistillTask
 from icd_bench.training.denoiser import denoising_losses
 from icd_bench.training.icd import FORWARD, REVERSE, IcdTask, Schedule
-from icd_bench.training.latents import Latents, stratified
+from icd_bench.training.latents import Latents
 from icd_bench.training.lcm import NAME, LcmTask
 from icd_bench.training.loop import Plan, Task, Trainer
 from icd_bench.training.losses import Boundaries, Levels
@@ -60,6 +62,10 @@ def encode(ids: Tensor) -> Tensor:
     return table[ids]
 
 
+def examples(latents: Latents) -> ExamplesOf:
+    return partial(latents.examples, encode, 4, 0)
+
+
 def nothing(*_: object) -> dict[str, float]:
     return {}
 
@@ -67,7 +73,7 @@ def nothing(*_: object) -> dict[str, float]:
 def icd_task(latents: Latents, schedule: Schedule = "official") -> IcdTask:
     adapters = Adapters(with_guidance(tiny_unet()), (REVERSE, FORWARD), rank=2, alpha=2)
     return IcdTask(
-        [adapters, adapters.replica()], encode, latents, LEVELS, BOUNDARIES, 4, 0, nothing,
+        [adapters, adapters.replica()], examples(latents), LEVELS, BOUNDARIES, nothing,
         schedule=schedule,
     )  # fmt: skip
 
@@ -97,9 +103,8 @@ def test_guidance_distillation_moves_the_student_only(latents: Latents, tmp_path
     teacher = tiny_unet().requires_grad_(False)
     frozen = [p.clone() for p in teacher.parameters()]
     student = with_guidance(teacher).requires_grad_(True)
-    task = CfgDistillTask(
-        student, teacher, encode, latents, LEVELS, 4, 0, lambda _: (torch.zeros(0), []), nothing
-    )
+    null_text = partial(latents.null_text, encode)
+    task = CfgDistillTask(student, teacher, examples(latents), null_text, LEVELS, nothing)
     assert moved(task, Trainer(task, PLAN, tmp_path)) == {"unet": True}
     assert all(torch.equal(a, b) for a, b in zip(frozen, teacher.parameters(), strict=True))
 
@@ -139,7 +144,7 @@ def test_lcm_moves_its_adapter(latents: Latents, tmp_path: Path) -> None:
     adapters = Adapters(tiny_unet(), (NAME,), rank=2, alpha=2)
     teacher = with_guidance(tiny_unet()).requires_grad_(False)
     replicas = [adapters, adapters.replica()]
-    task = LcmTask(replicas, teacher, encode, latents, LEVELS, 4, 0, nothing)
+    task = LcmTask(replicas, teacher, examples(latents), LEVELS, nothing)
     assert moved(task, Trainer(task, PLAN, tmp_path)) == {NAME: True}
 
 
@@ -150,7 +155,7 @@ def test_saved_adapters_fuse_into_the_same_network(tmp_path: Path) -> None:
     for weights in adapters.weights.values():
         for parameter in weights.values():
             torch.nn.init.normal_(parameter, std=0.1)
-    export_icd(tmp_path, adapters, timestep_set("4a"))
+    export_icd(tmp_path / "icd", adapters, timestep_set("4a"))
     files = {
         REVERSE: tmp_path / "icd" / "reverse-259-519-779-999.safetensors",
         FORWARD: tmp_path / "icd" / "forward-19-259-519-779.safetensors",

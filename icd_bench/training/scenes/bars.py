@@ -15,7 +15,7 @@ from icd_bench.diffusion.attention import Row
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.diffusion.timestep_sets import START, Jump, timestep_set
 from icd_bench.models import find_model
-from icd_bench.training.loop import part_threads
+from icd_bench.training.machine import part_threads
 from icd_bench.training.pictures import psnr, write_sheet
 
 from .clip import attribute_hits, choose_captions

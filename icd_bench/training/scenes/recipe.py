@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from icd_bench.errors import UsageError
+from icd_bench.training.batch import ExamplesOf
 from icd_bench.training.latents import Latents
-from icd_bench.training.loop import CHECKPOINT
+from icd_bench.training.loop import CHECKPOINT, Plan
 from icd_bench.training.losses import Levels
 from icd_bench.training.networks import build_scheduler, build_unet, with_guidance
 
@@ -150,6 +151,14 @@ class Recipe:
         """Token ids (R, 32) -> text states (R, 32, 128)."""
         states: Tensor = self.denoiser[1](ids).last_hidden_state
         return states
+
+    def examples(self, plan: Plan) -> ExamplesOf:
+        """Encoded training pairs by step."""
+        return partial(self.latents.examples, self.encode, plan.batch_size, plan.seed)
+
+    def null_text(self) -> Tensor:
+        """Text states (1, 32, 128) of the empty prompt."""
+        return self.latents.null_text(self.encode)
 
     def dev_text(self, count: int) -> Tensor:
         """Text states of the first dev captions."""

@@ -28,7 +28,7 @@ from .autoencoder import AutoencoderTask
 from .clip import ClipTask
 from .plans import PLANS
 from .recipe import ALPHA, RANK, Recipe
-from .validation import reconstruct, sample, sample_distilled, sample_lcm
+from .validation import compare_distilled, reconstruct, sample, sample_lcm
 
 
 def autoencoder_task(recipe: Recipe, plan: Plan) -> Task:
@@ -62,8 +62,8 @@ def cfg_distill_task(recipe: Recipe, plan: Plan) -> Task:
     """Stage 4."""
     teacher = recipe.denoiser[0]
     return CfgDistillTask(
-        with_guidance(teacher), teacher, recipe.encode, recipe.latents, recipe.levels,
-        plan.batch_size, plan.seed, partial(sample_distilled, recipe), recipe.judge, plan.threads,
+        with_guidance(teacher), teacher, recipe.examples(plan), recipe.null_text, recipe.levels,
+        partial(compare_distilled, recipe), threads=plan.threads,
     )  # fmt: skip
 
 
@@ -73,8 +73,8 @@ def icd_task(recipe: Recipe, plan: Plan, timesteps: str, weights: Weights = ALL_
     boundaries = Boundaries.of(timestep_set(timesteps))
     replicas = [adapters, *(adapters.replica() for _ in range(plan.threads - 1))]
     return IcdTask(
-        replicas, recipe.encode, recipe.latents, recipe.levels, boundaries, plan.batch_size,
-        plan.seed, partial(reconstruct, recipe, adapters, boundaries), weights,
+        replicas, recipe.examples(plan), recipe.levels, boundaries,
+        partial(reconstruct, recipe, adapters, boundaries), weights=weights,
     )  # fmt: skip
 
 
@@ -83,8 +83,8 @@ def lcm_task(recipe: Recipe, plan: Plan) -> Task:
     adapters = Adapters(recipe.denoiser[0], (LCM,), RANK, ALPHA)
     replicas = [adapters, *(adapters.replica() for _ in range(plan.threads - 1))]
     return LcmTask(
-        replicas, recipe.cfg_distilled, recipe.encode, recipe.latents, recipe.levels,
-        plan.batch_size, plan.seed, partial(sample_lcm, recipe, adapters),
+        replicas, recipe.cfg_distilled, recipe.examples(plan), recipe.levels,
+        partial(sample_lcm, recipe, adapters),
     )  # fmt: skip
 
 

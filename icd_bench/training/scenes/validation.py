@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,7 +10,6 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from icd_bench.diffusion.guidance import guidance_embedding
 from icd_bench.diffusion.timestep_sets import START
 from icd_bench.training.adapters import Adapters
 from icd_bench.training.icd import (
@@ -22,8 +22,9 @@ from icd_bench.training.icd import (
 )
 from icd_bench.training.lcm import NAME as LCM
 from icd_bench.training.losses import Boundaries
-from icd_bench.training.networks import GUIDANCE_DIM, mixed_precision
+from icd_bench.training.networks import mixed_precision
 from icd_bench.training.pictures import psnr, write_sheet
+from icd_bench.training.prediction import ON_CPU
 from icd_bench.training.sampling import ddim_timesteps, denoise
 
 from . import autoencoder, clip
@@ -55,20 +56,18 @@ def sample(
 
 
 @torch.no_grad()
-def sample_distilled(recipe: Recipe, unet: UNet2DConditionModel) -> tuple[Tensor, list[str]]:
+def compare_distilled(
+    recipe: Recipe, unet: UNet2DConditionModel, folder: Path, step: int
+) -> dict[str, float]:
     """Pictures of dev captions at guidance 4, one row a step."""
     count = 64
-    text = recipe.dev_text(count)
-    guidance = guidance_embedding(torch.full((count,), 4.0), GUIDANCE_DIM)
-
-    def predict(x: Tensor, t: Tensor) -> Tensor:
-        with mixed_precision():
-            eps: Tensor = unet(x, t, text, timestep_cond=guidance).sample
-        return eps.float()
-
+    text, scale = recipe.dev_text(count), torch.full((count,), 4.0)
+    predict = partial(ON_CPU, unet, text=text, scale=scale)
     x = torch.randn(count, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     x = denoise(x, predict, ddim_timesteps(20), recipe.levels.alphas_cumprod)
-    return recipe.decode(x), list(recipe.dev_pictures.captions[:count])
+    pictures = recipe.decode(x)
+    write_sheet(folder / f"samples-{step:06d}.png", [pictures[:12], pictures[12:24]])
+    return recipe.judge(pictures, recipe.dev_pictures.captions[:count])
 
 
 @torch.no_grad()
@@ -81,7 +80,7 @@ def reconstruct(
     x0 = autoencoder.encode(recipe.vae, x, recipe.vae.config.scaling_factor)
     noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     text, unguided = recipe.dev_text(count), torch.ones(count)
-    cd, fcd = (predictor(adapters, name, text) for name in (REVERSE, FORWARD))
+    cd, fcd = (predictor(adapters, name, text, ON_CPU) for name in (REVERSE, FORWARD))
     start = recipe.levels.noised(x0, noise, torch.full((count,), START))
     noisy = chain(start, inversion_steps(boundaries), fcd, unguided, recipe.levels)
     back = chain(noisy, generation_steps(boundaries), cd, unguided, recipe.levels)
