@@ -6,12 +6,14 @@ import hashlib
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from golden_cases import tiny_sd_spec
 
+from icd_bench.diffusion.attention import Row
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.errors import MissingWeights, UnknownName, UsageError
 from icd_bench.methods.icd import ICDSetting, forward_jumps
@@ -20,10 +22,47 @@ from icd_bench.models import ModelSpec, Part, find_model, models
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
 
+RESOLUTIONS = {
+    "scenes": 64,
+    "sd14": 512,
+    "sd15": 512,
+    "sdxl": 1024,
+    "sdxl-turbo": 512,
+    "lcm-sdxl": 768,
+    "lcm-dreamshaper": 512,
+    "instruct-pix2pix": 512,
+}
+
+
 def test_known_models() -> None:
-    assert {"scenes", "sd15"} <= models().keys()
-    assert find_model("sd15").resolution == 512
-    assert find_model("scenes").resolution == 64
+    assert {name: find_model(name).resolution for name in models()} == RESOLUTIONS
+    for name, spec in models().items():
+        assert spec.name == name
+        assert (spec.family == "sdxl") == ("sdxl" in name)
+        for part in spec.parts:
+            assert bool(part.repository) == (name != "scenes")
+            assert part.size or name == "scenes"
+
+
+@pytest.mark.parametrize(
+    ("model", "needs", "absent"),
+    [
+        ("sdxl", ("icd", "icd:4b"), {"cfg_distilled", "icd_forward:4b", "icd_reverse:4b"}),
+        ("lcm-dreamshaper", ("lcm",), {"lcm"}),
+        ("sdxl-turbo", ("lcm",), {"lcm"}),
+    ],
+)
+def test_what_a_method_needs_is_asked_for_and_nothing_else(
+    model: str, needs: tuple[str, ...], absent: set[str], empty_cache: Path
+) -> None:
+    pipeline = {part.part for part in find_model(model).missing(needs=())}
+    assert {part.part for part in find_model(model).missing(needs)} - pipeline == absent
+    assert all(part.command and part.size for part in find_model(model).missing(()))
+
+
+def test_a_model_that_cannot_have_a_part_says_so(empty_cache: Path) -> None:
+    (missing,) = [p for p in find_model("sd14").missing(("icd",)) if p.part == "icd"]
+    assert "another --model" in missing.command
 
 
 def test_unknown_names_get_a_suggestion() -> None:
@@ -105,17 +144,32 @@ def test_the_digest_follows_the_used_weights_only(folder: Path, tmp_path: Path) 
     assert find_model(str(folder)).digest(needs=("icd",)) != before
 
 
-def fill_hub_cache(cache: Path, repository: str, files: dict[str, bytes]) -> Path:
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hub cache of its own, and no way to the network."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return tmp_path / "cache"
+
+
+def fill_hub_cache(
+    cache: Path,
+    repository: str,
+    files: dict[str, bytes],
+    commit: str = "0" * 40,
+    ref: str = "main",
+) -> Path:
     """Write files as huggingface_hub stores them: content-named blobs behind a snapshot."""
     root = cache / f"models--{repository.replace('/', '--')}"
-    snapshot = root / "snapshots" / ("0" * 40)
+    snapshot = root / "snapshots" / commit
     (root / "blobs").mkdir(parents=True, exist_ok=True)
     (root / "refs").mkdir(exist_ok=True)
-    (root / "refs" / "main").write_text("0" * 40)
+    (root / "refs" / ref).write_text(commit)
     for name, content in files.items():
         blob = root / "blobs" / hashlib.sha256(content).hexdigest()
         blob.write_bytes(content)
         (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
+        (snapshot / name).unlink(missing_ok=True)
         (snapshot / name).symlink_to(blob)
     return snapshot
 
@@ -157,8 +211,77 @@ def test_a_hub_id_is_a_model_once_it_is_in_the_cache(
     assert spec.digest(needs=()) == find_model(str(folder)).digest(needs=())
 
 
-def sources_of(part: Part, place: Path) -> list[Path]:
-    return [place / name for name in part.files] or [place]
+def test_a_revision_is_another_model(folder: Path, empty_cache: Path) -> None:
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    name = "somebody/tiny-sd"
+    fill_hub_cache(empty_cache, name, files, "a" * 40)
+    changed = files["scheduler/scheduler_config.json"].replace(b"0.012", b"0.013")
+    other = files | {"scheduler/scheduler_config.json": changed}
+    fill_hub_cache(empty_cache, name, other, "b" * 40, ref="v2")
+
+    newest, tagged = find_model(name), find_model(f"{name}@v2")
+    assert (newest.commits(()), tagged.commits(())) == ({name: "a" * 40}, {name: "b" * 40})
+    assert find_model(f"{name}@{'b' * 40}").digest(()) == tagged.digest(()) != newest.digest(())
+    assert tagged.name == f"{name}@v2"
+    with pytest.raises(MissingWeights, match=f"hf download {name} --revision v3$"):
+        find_model(f"{name}@v3")
+    with pytest.raises(MissingWeights, match=f"hf download {name} --revision v2 --include"):
+        tagged.folder_of("cfg_distilled")
+
+
+@pytest.mark.parametrize("model", ["sdxl", "lcm-sdxl"])
+def test_half_precision_files_of_sdxl_load_as_the_folder_does(
+    model: str, empty_cache: Path, tiny_sdxl_spec: ModelSpec
+) -> None:
+    """Tiny weights under the names and in the repositories of the released models."""
+    spec = replace(find_model(model), resolution=32)
+    for part in spec.parts:
+        source = "unet" if part.name == "lcm" else part.name
+        if tiny_sdxl_spec.has(source):
+            put_into_cache(empty_cache, part, tiny_sdxl_spec.folder_of(source))
+    needs = ("icd", "icd:4b") if model == "sdxl" else ("lcm",)
+    assert spec.missing(needs) == []
+
+    hub, local = Backbone.load(spec), Backbone.load(tiny_sdxl_spec)
+    text = hub.encode_prompts(["a cat"])
+    assert text.equal(local.encode_prompts(["a cat"]))
+    latents = torch.ones(1, *hub.latent_shape)
+    eps = local.network("base")(latents, 500, text, [Row(0)])
+    assert hub.network("base")(latents, 500, text, [Row(0)]).equal(eps)
+    if model == "sdxl":
+        name = "icd_reverse:4b"
+        fused = local.network(name)(latents, 500, text, [Row(0)], guidance_scale=8.0)
+        ours = hub.network(name)(latents, 500, text, [Row(0)], guidance_scale=8.0)
+        assert ours.equal(fused)
+    else:
+        assert hub.networks("lcm") is hub.networks("base")
+
+
+def put_into_cache(cache: Path, part: Part, place: Path) -> None:
+    """Store a local part as the released one: half-precision files have other names there.
+
+    The tiny tokenizers have no special_tokens_map.json, which the released ones have.
+    """
+    files = {}
+    for path in part.paths(Path()):
+        source = place / path.name.replace(".fp16.", ".") if part.files else place
+        files[path.as_posix()] = source.read_bytes() if source.is_file() else b"{}"
+    fill_hub_cache(cache, part.repository, files)
+
+
+def test_a_folder_of_a_consistency_model_needs_no_adapter(folder: Path) -> None:
+    index = folder / "model_index.json"
+    content = index.read_text()
+    index.write_text(content.replace("DDIMScheduler", "LCMScheduler"))
+    spec = find_model(str(folder))
+    assert spec.missing(needs=("lcm",)) == []
+    assert spec.folder_of("lcm") == folder / "unet"
+    index.write_text(content.replace("StableDiffusionPipeline", "LatentConsistencyModelPipeline"))
+    assert find_model(str(folder)).has("lcm")
 
 
 def test_the_hub_layout_loads_and_edits_as_the_folder_does(
@@ -169,16 +292,12 @@ def test_the_hub_layout_loads_and_edits_as_the_folder_does(
     spec = find_model("sd15")
     for part in spec.parts:
         if small_spec.has(part.name):
-            place = small_spec.folder_of(part.name)
-            # The tiny tokenizer has no special_tokens_map.json, which sd15 has.
-            files = {
-                path.as_posix(): source.read_bytes() if source.is_file() else b"{}"
-                for path, source in zip(part.paths(Path()), sources_of(part, place), strict=True)
-            }
-            fill_hub_cache(tmp_path, part.repository, files)
+            put_into_cache(tmp_path, part, small_spec.folder_of(part.name))
 
-    assert spec.missing(needs=()) == []
-    hub = Backbone.load(spec)
+    assert spec.missing(needs=("icd", "icd:4a")) == []
+    assert spec.commits(needs=()) == {SD15: "0" * 40}
+    assert set(spec.commits()) == {part.repository for part in spec.parts}
+    hub = Backbone.load(replace(spec, resolution=128))
     text = hub.encode_prompts(["a cat"])
     latents = torch.ones(1, *hub.latent_shape)
     for ours, theirs in zip(

@@ -15,28 +15,38 @@ from .output import align, check_choice, print_json, say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from icd_bench.models import ModelSpec
+
 KINDS = ("methods", "benchmarks", "metrics", "models")
 COLUMNS = {
-    "methods": ("name", "title", "needs", "paper"),
+    "methods": ("name", "title", "needs", "presets", "paper"),
     "benchmarks": ("name", "title", "size", "licence"),
     "metrics": ("name", "title", "direction", "unit", "needs"),
-    "models": ("name", "title", "family", "resolution"),
+    "models": ("name", "title", "family", "resolution", "here"),
 }
+PRESET_COLUMNS = ("name", "model", "settings", "source")
 
 
 def list_plugins(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=", ".join(KINDS))],
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="Methods that have this preset, and what it sets.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Everything known, as JSON.")] = False,
 ) -> None:
     """List methods, benchmarks, metrics or models."""
     check_choice(kind, KINDS, "kind")
+    if preset and kind != "methods":
+        raise UsageError(f"list {kind} --preset {preset}: only methods have presets")
     cards, broken = CARDS[kind]()
     for message in broken:
         say(message)
+    columns = COLUMNS[kind]
+    if preset:
+        cards, columns = preset_cards(cards, preset), PRESET_COLUMNS
     if as_json:
         print_json(cards)
     elif cards:
-        columns = COLUMNS[kind]
         print(align([columns, *([_text(card[column]) for column in columns] for card in cards)]))
     else:
         print(f"no {kind}")
@@ -52,9 +62,37 @@ def model_cards() -> tuple[list[dict[str, Any]], list[str]]:
             "title": spec.title,
             "family": spec.family,
             "resolution": spec.resolution,
+            "here": _parts_here(spec),
+            "missing": [asdict(part) for part in spec.missing()],
+            "commits": spec.commits(),
         }
         for spec in models().values()
     ], []
+
+
+def _parts_here(spec: ModelSpec) -> str:
+    present = sum(spec.has(part.name) for part in spec.parts)
+    return "all" if present == len(spec.parts) else f"{present} of {len(spec.parts)} parts"
+
+
+def preset_cards(methods: list[dict[str, Any]], preset: str) -> list[dict[str, Any]]:
+    """Return what a preset sets, for each method that has it and each model that differs.
+
+    Raises:
+        UnknownName: no method has it.
+    """
+    check_choice(preset, sorted({name for card in methods for name in card["presets"]}), "preset")
+    return [
+        {
+            "name": card["name"],
+            "model": model,
+            "settings": {**found["settings"], **values},
+            "source": found["source"],
+        }
+        for card in methods
+        if (found := card["presets"].get(preset))
+        for model, values in {"any": {}, **found["by_model"]}.items()
+    ]
 
 
 def plugin_cards(kind: registry.Registry[Any]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -86,6 +124,8 @@ CARDS: dict[str, Callable[[], tuple[list[dict[str, Any]], list[str]]]] = {
 
 
 def _text(value: object) -> str:
+    if isinstance(value, dict):
+        value = [k if isinstance(v, dict) else f"{k}={v}" for k, v in value.items()]
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "-"
     return "-" if value in (None, "") else str(value)

@@ -66,6 +66,9 @@ def declared(subject: Subject) -> str:
         expect(bool(field.description), f'setting "{name}" has no description')
     for model in info.defaults:
         resolve_settings(info, schema, model)
+    for preset, values in info.presets.items():
+        for model in ("", *values.by_model):
+            resolve_settings(info, schema, model, preset=preset)
     points = resolve_settings(info, schema, "", default_sweep=bool(info.sweep))
     cited = "" if ARXIV.search(info.paper) else ", no arXiv id in info.paper"
     return f"{len(schema.model_fields)} settings, default sweep of {len(points)}{cited}"

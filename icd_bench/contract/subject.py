@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from icd_bench import registry
 from icd_bench.api import Batch, Edits, Inversion, Method, Sample, Setting
 from icd_bench.errors import BadSetting
-from icd_bench.run.plan import load_methods
+from icd_bench.run.plan import load_methods, needs_of
 from icd_bench.run.prepare import prepare, to_tensor
 from icd_bench.run.seeds import sample_seed
 from icd_bench.run.settings import check_assignments, parse_set, resolve_settings
@@ -71,7 +71,8 @@ class Subject:
         models = models or InstalledModels()
         (method,) = load_methods([reference])
         found = models.find(model)
-        models.require(found, [method.info])
+        settings = neighbours(method, found, sets)
+        models.require(found, needs_of(method.info, settings[0]))
         scenes = registry.benchmarks.load("scenes")()
         return cls(
             reference=reference,
@@ -79,7 +80,7 @@ class Subject:
             model=found,
             backbone=models.load(found, "cpu", "float32"),
             samples=tuple(islice((s for s in scenes.samples() if isinstance(s, Sample)), samples)),
-            settings=neighbours(method, found.name, sets),
+            settings=settings,
         )
 
     @cached_property
@@ -110,7 +111,7 @@ class Subject:
         return self.method.edit(self.backbone, batch, self.invert(batch), tuple(settings))
 
 
-def neighbours(method: Method, model: str, sets: Sequence[str] = ()) -> tuple[Setting, ...]:
+def neighbours(method: Method, model: Model, sets: Sequence[str] = ()) -> tuple[Setting, ...]:
     """Return the method's setting for a model and up to two others that share its inversion.
 
     The others come from the declared sweep; without one, there is only the first.
@@ -120,11 +121,12 @@ def neighbours(method: Method, model: str, sets: Sequence[str] = ()) -> tuple[Se
     """
     chosen = [parse_set(text) for text in sets]
     check_assignments(chosen, {method.info.name: method.Setting})
-    first = resolve_settings(method.info, method.Setting, model, chosen)[0]
+    resolve = partial(
+        resolve_settings, method.info, method.Setting, model.name, chosen, family=model.family
+    )
+    first = resolve()[0]
     try:
-        swept = resolve_settings(
-            method.info, method.Setting, model, chosen, default_sweep=bool(method.info.sweep)
-        )
+        swept = resolve(default_sweep=bool(method.info.sweep))
     except BadSetting as error:
         raise BadSetting(f"the declared sweep of {method.info.name}: {error}") from error
     others = [

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
 
-from icd_bench.api import MethodInfo
 from icd_bench.errors import MissingWeights
 
 if TYPE_CHECKING:
@@ -21,8 +20,15 @@ class Model(Protocol):
         """Short name, as in ``--model``."""
 
     @property
+    def family(self) -> str:
+        """Kind of pipeline: "sd", "sdxl"; methods may have other defaults there."""
+
+    @property
     def resolution(self) -> int:
         """Side of its square pictures in pixels."""
+
+    def commits(self, needs: Collection[str] | None = None) -> dict[str, str]:
+        """Commit of each hub repository whose weights are used."""
 
     def digest(self, needs: Collection[str] | None = None) -> str:
         """SHA-256 (hex) over the weights that methods with these needs use."""
@@ -34,8 +40,8 @@ class ModelSource(Protocol):
     def find(self, reference: str) -> Model:
         """Return the model with a name or in a folder; raises UnknownName."""
 
-    def require(self, model: Model, methods: Sequence[MethodInfo]) -> None:
-        """Raise MissingWeights where a part that the methods need is not on this machine."""
+    def require(self, model: Model, needs: Collection[str]) -> None:
+        """Raise MissingWeights where the pipeline or a needed part is not on this machine."""
 
     def load(self, model: Model, device: str, dtype: str) -> Backbone:
         """Load the weights."""
@@ -54,16 +60,15 @@ class InstalledModels:
 
         return find_model(reference)
 
-    def require(self, model: Model, methods: Sequence[MethodInfo]) -> None:
-        """Check that every part that the methods need is on this machine.
+    def require(self, model: Model, needs: Collection[str]) -> None:
+        """Check that the pipeline and every needed part are on this machine.
 
         Raises:
             MissingWeights: one is not; the message has the command that gets it.
         """
-        needs = {need for method in methods for need in method.needs}
         missing = _spec(model).missing(needs)
         if missing:
-            parts = ", ".join(part.part for part in missing)
+            parts = ", ".join(f"{p.part} ({p.size})" if p.size else p.part for p in missing)
             commands = "; ".join(dict.fromkeys(part.command for part in missing))
             raise MissingWeights(
                 f'model "{model.name}" lacks {parts} on this machine; get it with: {commands}'

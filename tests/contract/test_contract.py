@@ -13,6 +13,7 @@ from icd_bench.cli.app import main
 from icd_bench.contract import CHECKS, Subject, check_method
 from icd_bench.contract.subject import neighbours
 from icd_bench.errors import BadSetting
+from icd_bench.models import find_model
 
 BROKEN = Path(__file__).with_name("broken.py")
 PUSH = Path(__file__).parents[1] / "plugin" / "icd_bench_example" / "push.py"
@@ -83,7 +84,7 @@ def test_an_impossible_sweep_is_told_as_such() -> None:
 
     Wrong.info = replace(Wrong.info, sweep={"strength": (2.0,)})
     with pytest.raises(BadSetting, match="declared sweep of sound"):
-        neighbours(Wrong(), "scenes")
+        neighbours(Wrong(), find_model("scenes"))
 
 
 def test_the_example_of_the_guide_keeps_every_promise(

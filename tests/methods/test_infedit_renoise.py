@@ -32,7 +32,7 @@ def test_only_guidance_belongs_to_renoises_edit() -> None:
     assert set(ReNoiseSetting().model_dump()) - set(ReNoiseSetting().inversion_fields()) == {
         "guidance_scale"
     }
-    assert InfEditSetting().inversion_fields() == {"steps": 12}
+    assert InfEditSetting().inversion_fields() == {"steps": 12, "posterior": "mean"}
 
 
 def test_rounds_and_ranges_change_below_t_250() -> None:
