@@ -14,6 +14,7 @@ from torch import Tensor
 
 from icd_bench.api import Batch, BlendWords
 from icd_bench.diffusion.backbone import Backbone
+from icd_bench.diffusion.text_conditions import pack_text
 from icd_bench.models import ModelSpec, Part, local_model
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -23,7 +24,8 @@ GOLDEN = Path(__file__).parent / "golden"
 class Case:
     """One golden case: ``case.json`` and its tensors.
 
-    Encoded pictures that several cases start from are kept once, in ``golden/x0.safetensors``.
+    Encoded pictures that several cases start from are kept once, in ``golden/x0.safetensors``;
+    noise that a seed gives is drawn anew.
     """
 
     info: dict[str, Any]
@@ -59,7 +61,20 @@ def read_case(name: str) -> Case:
     tensors = load_file(folder / "tensors.safetensors")
     if "x0" in info:
         tensors["x0"] = load_file(GOLDEN / "x0.safetensors")[info["x0"]]
+    if "noise_draws" in info:
+        tensors["noise"] = drawn(**info["noise_draws"])
     return Case(info, tensors)
+
+
+def drawn(seed: int, shape: list[int]) -> Tensor:
+    """The noise (N, C, h, w) of N draws in a row."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.cat([torch.randn(1, *shape[1:], generator=generator) for _ in range(shape[0])])
+
+
+def thinned(state: Tensor) -> Tensor:
+    """Every fourth row and column, which is what is kept of most intermediate states."""
+    return state[..., ::4, ::4]
 
 
 def tiny_sd_spec() -> ModelSpec:
@@ -87,9 +102,17 @@ def tiny_sd_icd_spec() -> ModelSpec:
     return ModelSpec("tiny-sd-icd", "golden", "sd", 512, parts, GOLDEN)
 
 
+def is_own(name: str, part: Part) -> bool:
+    return (GOLDEN / name / part.path).is_dir()
+
+
 def tiny_sd_with_unet(name: str) -> ModelSpec:
-    """The plain tiny model with the U-Net of another, also as its consistency network."""
-    kept = [Part(p.name, f"tiny-sd/{p.path}", p.files) for p in tiny_sd_spec().parts if not p.need]
+    """The plain tiny model with what is kept of another; the U-Net is its consistency network."""
+    kept = [
+        Part(p.name, f"{name if is_own(name, p) else 'tiny-sd'}/{p.path}", p.files)
+        for p in tiny_sd_spec().parts
+        if not p.need
+    ]
     files = ("config.json", "diffusion_pytorch_model.safetensors")
     own = (Part("unet", f"{name}/unet", files), Part("lcm", f"{name}/unet", files, need="lcm"))
     others = (part for part in kept if part.name != "unet")
@@ -104,15 +127,21 @@ class StoredText:
 
     def __init__(self, backbone: Backbone, case: Case) -> None:
         self.tokenizer = backbone.text_encoder.tokenizer
-        self.embeddings = {case.source_prompt: case.tensors["source_embedding"]}
+        self.embeddings = {case.source_prompt: stored_text(case, "source")}
         if "target_embedding" in case.tensors:
-            self.embeddings[case.target_prompt] = case.tensors["target_embedding"]
+            self.embeddings[case.target_prompt] = stored_text(case, "target")
 
     def __call__(self, prompts: list[str]) -> Tensor:
         return torch.stack([self.embeddings[prompt] for prompt in prompts])
 
     def warnings(self, prompt: str) -> tuple[str, ...]:
         return ()
+
+
+def stored_text(case: Case, name: str) -> Tensor:
+    """A text (L, D), with its pooled vector behind where there is one."""
+    states, pooled = case.tensors[f"{name}_embedding"], case.tensors.get(f"{name}_pooled")
+    return states if pooled is None else pack_text(states[None], pooled[None])[0]
 
 
 def assert_close(actual: Tensor, expected: Tensor, atol: float) -> None:

@@ -7,7 +7,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from golden_cases import Case, StoredText, assert_close, read_case, tiny_sd_with_unet
+from golden_cases import (
+    Case,
+    StoredText,
+    assert_close,
+    read_case,
+    stored_text,
+    thinned,
+    tiny_sd_with_unet,
+)
 from torch import Tensor
 
 from icd_bench.api import Batch, BlendWords, Inversion
@@ -15,7 +23,6 @@ from icd_bench.diffusion.backbone import Backbone
 from icd_bench.diffusion.regularise import regularise
 from icd_bench.methods.renoise import Draws, ReNoiseSetting, renoised_steps, sampling_steps
 
-CASES = ["ddim_sd", "ddim_sd_average_all", "ddim_sd_no_average", "lcm_sd"]
 SAMPLERS = {"DDIM": "ddim", "LCM": "lcm", "EULER": "euler_ancestral"}
 ROWS = {
     # K + 1 predictions a step, and one more where something is regularised
@@ -24,23 +31,32 @@ ROWS = {
     "ddim_sd_average_all": 3 * 6 + 7 * 5,
     "ddim_sd_no_average": 10 * 4,
     "lcm_sd": 4 * 11,
+    # 6 or 10 predictions a step, its reference, and one for the noise correction of all but one
+    "turbo_sdxl": (5 + 1) + 3 * (10 + 1) + 3,
+    "turbo_sdxl_short": 15,
 }
 
 
 @pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    return Backbone.load(tiny_sd_with_unet("tiny-sd-renoise"))
+def backbones() -> dict[str, Backbone]:
+    names = ("tiny-sd-renoise", "tiny-sdxl")
+    return {name: Backbone.load(tiny_sd_with_unet(name)) for name in names}
+
+
+@pytest.fixture(params=ROWS)
+def case(request: pytest.FixtureRequest) -> Case:
+    return read_case(f"renoise/{request.param}")
 
 
 @pytest.fixture
-def case(
-    request: pytest.FixtureRequest, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
-) -> Case:
-    case = read_case(f"renoise/{request.param}")
+def backbone(
+    case: Case, backbones: dict[str, Backbone], monkeypatch: pytest.MonkeyPatch
+) -> Backbone:
+    backbone = backbones[case.info["model"]]
     text = StoredText(backbone, case)
-    text.embeddings[case.info["edit_prompt"]] = case.tensors["edit_embedding"]
+    text.embeddings[case.info["edit_prompt"]] = stored_text(case, "edit")
     monkeypatch.setattr(backbone, "text_encoder", text)
-    return case
+    return backbone
 
 
 def setting_of(case: Case) -> ReNoiseSetting:
@@ -94,23 +110,29 @@ def rolls_of(case: Case, setting: ReNoiseSetting) -> Tensor:
     return rolls
 
 
-def thinned(state: Tensor) -> Tensor:
-    return state[..., ::4, ::4]
+def recorded(case: Case, backbone: Backbone, state: Tensor, t: float | None) -> Tensor:
+    """A state at timestep t as the case has it; None is clean.
+
+    Those of the ancestral sampler were recorded in units of sigma / alpha.
+    """
+    if case.settings["scheduler_type"] == "EULER" and t is not None:
+        state = state / backbone.schedule.level(int(t), state)[0]
+    return thinned(state)
 
 
 def batch_of(case: Case, prompt: str) -> Batch:
     return replace(case.batch(BlendWords()), target_prompts=(prompt,))
 
 
-def assert_run(case: Case, name: str, states: Iterator[Tensor]) -> None:
+def assert_run(case: Case, backbone: Backbone, name: str, states: Iterator[Tensor]) -> None:
     first, *_, final = states
     atol = case.info["recommended_atol"][name]
-    if f"{name}_step_0" in case.tensors:
-        assert_close(thinned(first), case.tensors[f"{name}_step_0"], atol)
+    if (expected := case.tensors.get(f"{name}_step_0")) is not None:
+        t = case.info["timesteps_of_inference"][1]
+        assert_close(recorded(case, backbone, first, t), expected, atol)
     assert_close(thinned(final), case.tensors[f"{name}_final"], atol)
 
 
-@pytest.mark.parametrize("case", CASES, indirect=True)
 def test_inversion_reconstruction_and_edits(case: Case, backbone: Backbone) -> None:
     setting = setting_of(case)
     draws = drawn(case, setting)
@@ -119,10 +141,12 @@ def test_inversion_reconstruction_and_edits(case: Case, backbone: Backbone) -> N
         states = list(renoised_steps(backbone, case.tensors["x0"], text, draws, setting))
 
     assert count.shared[0] == ROWS[case.info["case"]] <= case.info["unet_rows"]
-    assert len(states) == setting.steps
-    for i, state in enumerate(states, start=1):
-        if (expected := case.tensors.get(f"inversion_step_{i}")) is not None:
-            assert_close(thinned(state), expected, case.info["recommended_atol"]["inverted"])
+    atol = case.info["recommended_atol"]["inverted"]
+    for i, (state, t) in enumerate(zip(states, case.info["inversion_order"], strict=True)):
+        if (expected := case.tensors.get(f"inversion_step_{i + 1}")) is not None:
+            assert_close(recorded(case, backbone, state, t), expected, atol)
+        if (expected := case.tensors.get(f"noise_corrected_{i}")) is not None:
+            assert_close(thinned(draws.step_noise[:, i]), expected, atol)
     assert f"inversion_step_{setting.steps}" in case.tensors
 
     inversion = Inversion({"latents": states[-1], "noise": draws.step_noise})
@@ -135,7 +159,8 @@ def test_inversion_reconstruction_and_edits(case: Case, backbone: Backbone) -> N
         if f"{name}_final" in case.tensors:
             chosen = setting.model_copy(update={"guidance_scale": scale})
             batch = batch_of(case, prompt)
-            assert_run(case, name, sampling_steps(backbone, batch, inversion, [chosen]))
+            states = sampling_steps(backbone, batch, inversion, [chosen])
+            assert_run(case, backbone, name, states)
 
 
 def test_regularisation_of_a_batch_is_that_of_each_picture() -> None:
