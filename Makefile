@@ -3,6 +3,9 @@
 # make lint   ruff and mypy
 # make check  is the embedded model edited as well as the committed baseline says?
 # make baseline  make that baseline anew, margins above the noise of a second seed
+# make docs   write the reference pages anew from the code: docs/reference
+# make audit  look the pinned versions up among the known vulnerabilities
+# make faults  break runs on purpose and write what was lost: docs/faults.md
 # make parity  compare the methods with the official implementations' vectors: docs/parity.md
 # make clean  remove .venv, caches and builds (runs/ stays)
 
@@ -13,7 +16,7 @@ DEMO_SAMPLES ?= 20
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint check baseline parity clean
+.PHONY: demo test lint check baseline docs audit faults parity clean
 
 demo: $(VENV)/installed
 	$(BIN)/icd-bench run --method icd,ddim,npi,sdedit,identity --bench scenes --limit $(DEMO_SAMPLES)
@@ -35,11 +38,28 @@ check: $(VENV)/installed
 	$(BIN)/icd-bench run $(CHECKED) --out runs/check
 	$(BIN)/icd-bench check runs/check --baseline $(BASELINE) --pictures runs/check-worst
 
+# The old file stays until the new one is whole.
 baseline: $(VENV)/installed
-	rm -rf runs/baseline runs/baseline-noise $(BASELINE)
+	rm -rf runs/baseline runs/baseline-noise runs/baseline.json
 	$(BIN)/icd-bench run $(CHECKED) --out runs/baseline
 	$(BIN)/icd-bench run $(CHECKED) --seed 1 --out runs/baseline-noise
-	$(BIN)/icd-bench baseline make runs/baseline --noise runs/baseline-noise --out $(BASELINE) --seconds 3
+	$(BIN)/icd-bench baseline make runs/baseline --noise runs/baseline-noise --out runs/baseline.json --seconds 3
+	$(BIN)/icd-bench check runs/baseline --baseline runs/baseline.json
+	mv runs/baseline.json $(BASELINE)
+
+docs: $(VENV)/installed
+	$(BIN)/python -m icd_bench.reference docs/reference
+
+# pip-audit has an environment of its own: its dependencies are not the package's.
+audit: $(VENV)/audit/bin/pip-audit
+	$(VENV)/audit/bin/python .ci/audit
+
+$(VENV)/audit/bin/pip-audit:
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.7'
+
+faults: $(VENV)/installed-test
+	ICD_BENCH_CRASHES=30 $(BIN)/python -m pytest -q -p no:xdist tests/run tests/fuzz --fault-table docs/faults.md
 
 parity: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -p no:xdist tests/methods -k parity --parity-table docs/parity.md

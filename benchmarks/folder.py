@@ -44,7 +44,7 @@ class Folder:
         licence="yours",
         source="a folder with pictures and prompts.csv or prompts.jsonl",
         size="as many pictures as it has rows",
-        how_to_get='icd-bench run --bench DIR; see README.md, section "Your own pictures"',
+        how_to_get='icd-bench run --bench DIR; see README.md, section "Your own benchmark"',
     )
 
     def __init__(self, location: str | None = None, split: str | None = None) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 2
-"""1: the first. 2: ``source_sha256``. Older files are made again from the events, which hold
-everything; see ``RunFolder.results``."""
+SCHEMA_HISTORY = {1: "the first", 2: "`source_sha256`"}
+"""Version -> what it added. Older files are made again from the events, which hold everything;
+where there are no events, new columns are empty: see ``RunFolder.results``."""
+SCHEMA_VERSION = max(SCHEMA_HISTORY)
 METADATA_KEY = b"icd_bench"
 
 

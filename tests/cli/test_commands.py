@@ -34,7 +34,7 @@ def work(tmp_path_factory: pytest.TempPathFactory, small_spec: ModelSpec) -> Ite
     shutil.copytree(ROOT / "tests/data/photos", folder / "album")
     (folder / "album/prompts.csv").write_text(PROMPTS)
     (code,) = re.findall(
-        r"```python\n(# one_jump\.py.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+        r"```python[^\n]*\n(# one_jump\.py.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
     )
     (folder / "one_jump.py").write_text(code)
     before = os.getcwd()

@@ -9,8 +9,9 @@ import pytest
 from official_folders import INSTRUCTIONS, PHOTOS
 
 from icd_bench.cli.app import main
-from icd_bench.data.card import Card, NamedPictures, RemoteFile, read_card
+from icd_bench.data.card import Card, NamedPictures, RemoteFile
 from icd_bench.data.fetch import fetch_card_files, fetch_pictures
+from icd_bench.data.yaml_files import read_yaml
 from icd_bench.errors import UsageError
 from icd_bench.registry import benchmarks
 
@@ -71,11 +72,11 @@ def test_a_card_with_a_mistake_names_the_field(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("name: x\nlicense: MIT\n")
     with pytest.raises(UsageError, match="license"):
-        read_card(path)
+        read_yaml(path, Card)
 
 
 def test_what_may_not_be_fetched_says_how_to_get_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "get", "piebench"]) == 2
     assert "must not be passed on" in capsys.readouterr().err
     assert main(["data", "get", "folder"]) == 2
-    assert "Your own pictures" in capsys.readouterr().err
+    assert "Your own benchmark" in capsys.readouterr().err
