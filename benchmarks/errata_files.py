@@ -5,28 +5,22 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict
-
+from icd_bench.data.yaml_files import Entry, read_yaml
 from icd_bench.errors import BadSample
 
 FOLDER = Path(__file__).parent / "errata"
 
 
-class Fix(BaseModel):
+class Fix(Entry):
     """One row's blend words as they are published and as they are meant."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     published: str
     fixed: str
 
 
-class Errata(BaseModel):
+class Errata(Entry):
     """One version of the known mistakes of a benchmark."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     benchmark: str
@@ -54,8 +48,5 @@ class Errata(BaseModel):
 @cache
 def errata_of(benchmark: str) -> dict[str, Errata]:
     """Return the versions of a benchmark's errata by name."""
-    texts = [
-        path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob(f"{benchmark}-*.yaml"))
-    ]
-    found = [Errata.model_validate(yaml.safe_load(text)) for text in texts]
-    return {errata.name: errata for errata in found}
+    paths = sorted(FOLDER.glob(f"{benchmark}-*.yaml"))
+    return {errata.name: errata for errata in (read_yaml(path, Errata) for path in paths)}

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from icd_bench.api import BenchmarkInfo
-from icd_bench.errors import UsageError
+from icd_bench.data.yaml_files import Entry
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RemoteFile(_Entry):
+class RemoteFile(Entry):
     """One file that ``icd-bench data get`` fetches."""
 
     path: str
@@ -24,7 +17,7 @@ class RemoteFile(_Entry):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class HubFiles(_Entry):
+class HubFiles(Entry):
     """A data set on the hub that ``icd-bench data get`` fetches."""
 
     repository: str
@@ -32,7 +25,7 @@ class HubFiles(_Entry):
     patterns: tuple[str, ...] = ("*",)
 
 
-class NamedPictures(_Entry):
+class NamedPictures(Entry):
     """Pictures that the benchmark's rows name; fetched one by one."""
 
     url: str
@@ -41,7 +34,7 @@ class NamedPictures(_Entry):
     """Relative to the benchmark's folder."""
 
 
-class Card(_Entry):
+class Card(Entry):
     """Everything that is known of a benchmark before its data are there."""
 
     name: str
@@ -56,7 +49,7 @@ class Card(_Entry):
     resolution: int | None = None
     default_model: str = "sd15"
     metrics: tuple[str, ...] = ()
-    rows: dict[str, int] = {}
+    rows: dict[str, int] = Field(default_factory=dict)
     """Split -> number of samples; the empty name is the default split."""
     files: tuple[RemoteFile, ...] = ()
     hub: HubFiles | None = None
@@ -81,15 +74,3 @@ class Card(_Entry):
             default_model=self.default_model,
             metrics=self.metrics,
         )
-
-
-def read_card(path: Path) -> Card:
-    """Read a card.
-
-    Raises:
-        UsageError: the file is missing or not a card; the message names the field.
-    """
-    try:
-        return Card.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise UsageError(f"{path}: not a benchmark's card: {error}") from error

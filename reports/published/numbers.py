@@ -7,17 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field, model_validator
+
+from icd_bench.data.yaml_files import Entry, read_yaml
 
 FOLDER = Path(__file__).parent
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PublishedColumn(_Entry):
+class PublishedColumn(Entry):
     """A measure as a table prints it."""
 
     metric: str
@@ -29,14 +26,14 @@ class PublishedColumn(_Entry):
     """Printed after the point."""
 
 
-class PublishedRow(_Entry):
+class PublishedRow(Entry):
     """A method's line in a table."""
 
     title: str
     """As printed."""
     method: str = ""
     """Our name of it; empty where there is none."""
-    setting: dict[str, Any] = {}
+    setting: dict[str, Any] = Field(default_factory=dict)
     """Fields in which it differs from the method's default."""
     weights: str = ""
     """Where they are not the table's."""
@@ -46,7 +43,7 @@ class PublishedRow(_Entry):
     """One a column; None where nothing is printed."""
 
 
-class PublishedTable(_Entry):
+class PublishedTable(Entry):
     """One table, or the part of it on one benchmark."""
 
     table: str
@@ -70,14 +67,14 @@ class PublishedTable(_Entry):
         return self
 
 
-class Paper(_Entry):
+class Paper(Entry):
     """One paper's tables."""
 
     paper: str
     tables: tuple[PublishedTable, ...]
 
 
-class PublishedNumber(_Entry):
+class PublishedNumber(Entry):
     """One printed number with everything that it depends on."""
 
     value: float
@@ -99,10 +96,7 @@ class PublishedNumber(_Entry):
 @cache
 def published_numbers() -> tuple[PublishedNumber, ...]:
     """Return every published number, paper by paper in the order of the tables."""
-    papers = [
-        Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        for path in sorted(FOLDER.glob("*.yaml"))
-    ]
+    papers = [read_yaml(path, Paper) for path in sorted(FOLDER.glob("*.yaml"))]
     return tuple(number for paper in papers for number in _numbers(paper))
 
 
