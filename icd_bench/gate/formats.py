@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 from icd_bench.gate.compare import Change, Comparison, CostCheck, MetricCheck
@@ -43,7 +44,7 @@ def to_markdown(comparison: Comparison, pictures: Sequence[str] = ()) -> str:
     ]
     lines += _list("Edits that fail now", found.failed)
     lines += _list("Samples that lost most", [_worst_line(change) for change in found.worst])
-    lines += [f"\n![{_escape(path)}]({path.replace(' ', '%20')})" for path in pictures]
+    lines += [f"\n![{_escape(path)}]({quote(path)})" for path in pictures]
     lines += _list("Also", found.notes)
     return "\n".join(lines) + "\n"
 

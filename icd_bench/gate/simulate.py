@@ -19,6 +19,8 @@ from icd_bench.run.subsets import SUBSETS
 
 CHECKS = 12
 """Two methods with six metrics."""
+SHIPPED_CHECKS = 30
+"""Of baselines/scenes-ci.json: five methods with six metrics."""
 TRIALS = 2000
 AT_ONCE = 500
 SHARED = 0.5
@@ -119,19 +121,26 @@ def scores_of(changes: Array, margin: float) -> Array:
 
 
 def simulation_table(
-    sizes: tuple[int, ...] = (20, SUBSETS["ci"], 200), trials: int = TRIALS
+    sizes: tuple[tuple[int, int], ...] = (
+        (20, CHECKS),
+        (SUBSETS["ci"], CHECKS),
+        (SUBSETS["ci"], SHIPPED_CHECKS),
+        (200, CHECKS),
+    ),
+    trials: int = TRIALS,
 ) -> Iterator[str]:
-    """Yield the lines of a Markdown table over sizes, shapes and losses."""
-    yield "| sources | margin in sd | differences | lost | pass | fail | inconclusive |"
-    yield "|---|---|---|---|---|---|---|"
-    for size in sizes:
-        margin = detectable_difference(1.0, size, CHECKS)
+    """Yield the lines of a Markdown table over sizes (sources, checks), shapes and losses."""
+    yield "| sources | checks | margin in sd | differences | lost | pass | fail | inconclusive |"
+    yield "|--:|--:|--:|---|---|--:|--:|--:|"
+    for size, checks in sizes:
+        margin = detectable_difference(1.0, size, checks)
         for shape in SHAPES:
             for loss in LOSSES:
-                found = simulate(shape, size, loss, trials=trials)
+                found = simulate(shape, size, loss, checks, trials=trials)
                 shares = (found.passed, found.failed, found.inconclusive)
                 cells = " | ".join(f"{100 * share:.1f} %" for share in shares)
-                yield f"| {size} | {margin:.2f} | {shape} | {loss:g} x margin | {cells} |"
+                case = f"{size} | {checks} | {margin:.2f} | {shape} | {loss:g} x margin"
+                yield f"| {case} | {cells} |"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from icd_bench.gate.baseline import read_baseline
 from icd_bench.gate.decision import decide, overall_verdicts, weigh, worst_of
-from icd_bench.gate.simulate import SHAPES, scores_of, simulate, simulation_table
+from icd_bench.gate.simulate import SHAPES, SHIPPED_CHECKS, scores_of, simulate, simulation_table
+from icd_bench.run.subsets import SUBSETS
 
 EACH = list(range(40))
 
@@ -71,12 +75,18 @@ def test_shapes_have_mean_0_and_variance_1(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_shipped_subset_is_large_enough(shape: str) -> None:
-    unchanged = simulate(shape, 50, 0.0, trials=500)
+    unchanged = simulate(shape, SUBSETS["ci"], 0.0, trials=500)
     assert unchanged.failed <= 0.05
     assert unchanged.passed >= 0.92
-    lost = simulate(shape, 50, 2.0, trials=500)
+    lost = simulate(shape, SUBSETS["ci"], 2.0, trials=500)
     assert lost.failed >= 0.9
     assert lost.passed == 0
+
+
+def test_the_table_covers_the_shipped_baseline() -> None:
+    shipped = read_baseline(Path(__file__).parents[2] / "baselines" / "scenes-ci.json")
+    assert len({task.source for task in shipped.samples.values()}) == SUBSETS["ci"]
+    assert len(shipped.checked) * len(shipped.arms) == SHIPPED_CHECKS
 
 
 def test_a_loss_of_the_margin_is_rarely_failed_or_passed() -> None:
@@ -86,6 +96,6 @@ def test_a_loss_of_the_margin_is_rarely_failed_or_passed() -> None:
 
 
 def test_the_table_has_a_line_for_each_case() -> None:
-    lines = list(simulation_table((20,), trials=20))
+    lines = list(simulation_table(((20, 12),), trials=20))
     assert len(lines) == 2 + len(SHAPES) * 3
     assert len({line.count("|") for line in lines}) == 1
