@@ -57,5 +57,9 @@ class StorageFailed(IcdBenchError):
     """A run folder cannot be written: a full disk, no permission. What is there stays valid."""
 
 
+class WorkersFailed(IcdBenchError):
+    """The processes that compute cannot be started, or are not like the one that asks them."""
+
+
 class EditFailed(IcdBenchError):
     """A method could not edit a picture; the message has its reason."""

@@ -39,6 +39,7 @@ from . import (
     score,
     study,
     table,
+    throughput,
     train,
     verify,
     weights,
@@ -75,6 +76,7 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(study.app, name="study")
 app.add_typer(train.app, name="train")
 app.add_typer(weights.app, name="weights")
+app.command("throughput")(throughput.throughput)
 app.command("doctor")(doctor.doctor)
 app.command("check-method")(check_method.check_method)
 app.command("check")(check.check)

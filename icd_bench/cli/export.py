@@ -13,15 +13,12 @@ def export(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File to write.  [default: DIR.zip]")
     ] = None,
-    inversions: Annotated[
-        bool, typer.Option("--inversions", help="Take the stored inversions too.")
-    ] = False,
 ) -> None:
     """Write a run as one zip file that another machine can report on."""
     from icd_bench.gate.archive import export_run
 
     archive = out or run.resolve().with_name(f"{run.resolve().name}.zip")
-    entries = export_run(run, archive, inversions)
+    entries = export_run(run, archive)
     print(f"{archive}: {entries} files, {archive.stat().st_size / 2**20:.1f} MiB")
 
 

@@ -12,7 +12,7 @@ from icd_bench.errors import UsageError
 from .output import check_choice
 
 Methods = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--method",
         "-m",
@@ -32,6 +32,14 @@ Sets = Annotated[
         "--set",
         metavar="[METHOD.]FIELD=VALUE",
         help="Set a field of the methods' settings; see: icd-bench list methods --json.",
+    ),
+]
+Preset = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help='Settings of a publication: "paper" (the method\'s own) or "pie-bench"; --set goes '
+        "on top.  [default: the model's]",
     ),
 ]
 Metrics = Annotated[

@@ -23,13 +23,12 @@ MOST_RATIO = 200
 WITHOUT_TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def export_run(run: Path, archive: Path, inversions: bool = False) -> int:
+def export_run(run: Path, archive: Path) -> int:
     """Write everything that reports need of a run into one zip file; return its entries.
 
     Args:
         run: the run folder.
         archive: the file to write; it is whole or not there.
-        inversions: take the stored inversions too, with which the run can be continued cheaply.
 
     Raises:
         UsageError: it is not a run folder, or the archive exists.
@@ -39,7 +38,7 @@ def export_run(run: Path, archive: Path, inversions: bool = False) -> int:
         raise UsageError(f"{archive}: is there already; choose another --out")
     folder.manifest()
     folder.records()
-    names = sorted(_files(folder.path, (*FOLDERS, *(("inversions",) if inversions else ()))))
+    names = sorted(_files(folder.path, FOLDERS))
     archive.parent.mkdir(parents=True, exist_ok=True)
     part = archive.with_name(archive.name + TEMPORARY_SUFFIX)
     try:
@@ -93,7 +92,7 @@ def _files(run: Path, folders: tuple[str, ...]) -> Iterator[str]:
 def _add(file: zipfile.ZipFile, path: Path, name: str) -> None:
     entry = zipfile.ZipInfo(name, date_time=WITHOUT_TIME)
     entry.external_attr = (stat.S_IFREG | 0o644) << 16
-    packed = path.suffix in (".png", ".parquet", ".safetensors")
+    packed = path.suffix in (".png", ".parquet")
     entry.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
     file.writestr(entry, path.read_bytes())
 

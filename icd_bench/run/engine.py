@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from icd_bench.api import Method, Sample, Setting
 from icd_bench.errors import BadSample
+from icd_bench.run.cache import inversion_key
 from icd_bench.run.inversions import InversionStore
 from icd_bench.run.plan import Group, Plan, PlannedCell, Row
-from icd_bench.run.prepare import Prepared
+from icd_bench.run.prepare import Prepared, to_png
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from icd_bench.diffusion.backbone import Backbone
 
 Stage = Literal["benchmark", "sample", "invert", "edit", "image", "score"]
@@ -38,6 +42,8 @@ class FinishedCell:
     """One cell with its picture, or with the reason why there is none."""
 
     cell: PlannedCell
+    levels: NDArray[np.uint8] | None = None
+    """(R, R, 3), where the picture is not encoded yet."""
     png: bytes | None = None
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
@@ -46,6 +52,12 @@ class FinishedCell:
     nfe_edit: int | None = None
     seconds_invert: float | None = None
     seconds_edit: float | None = None
+
+    def encoded(self) -> FinishedCell:
+        """Return the cell with its picture as a PNG file."""
+        if self.levels is None:
+            return self
+        return replace(self, png=to_png(self.levels), levels=None)
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,12 @@ class Unit:
         """The method of all of its cells."""
         return self.group.method
 
+    def cells(self, plan: Plan) -> list[PlannedCell]:
+        """Return its cells, the settings of a row together."""
+        return [
+            plan.cell(self.group, setting, row) for row in self.rows for setting in self.settings
+        ]
+
 
 @dataclass(frozen=True)
 class Job:
@@ -70,6 +88,7 @@ class Job:
     done: Set[str]
     """Ids of the cells that need no work."""
     load_backbone: Callable[[], Backbone]
+    """Can be pickled where the engine has workers in other processes."""
     read_pictures: Callable[[Sequence[Sample]], list[Prepared | BadSample]]
     """Returns the pictures of each sample, or why it cannot be used."""
     inversions: InversionStore
@@ -77,6 +96,18 @@ class Job:
     """Samples at once."""
     timeout: float | None = None
     """Longest time in seconds for one inversion, and for one edit; None: as long as it takes."""
+    expendable: bool = False
+    """This process may be ended where its work hangs in native code; others go on."""
+    device: str = "cpu"
+    dtype: str = "float32"
+    workers: int | None = None
+    """Processes that compute, for engines that have some; None: as many as the devices feed."""
+    cluster: str | None = None
+    """Address of a running cluster; None: this machine."""
+
+    def inversion_key(self, group: Group, row: Row) -> str:
+        """Return the name under which the inversion of a sample is kept."""
+        return inversion_key(self.plan, group, row, self.device, self.dtype)
 
     def units(self) -> Iterator[Unit]:
         """Yield the work in units whose make-up does not depend on what is done already.

@@ -1,14 +1,12 @@
-"""Inversions on the disk: one safetensors file for each sample and set of inversion fields."""
+"""Inversions, one for each sample and set of inversion fields, and where they are kept."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
 from icd_bench.api import Inversion
-from icd_bench.run.store import RunWriter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,65 +24,25 @@ class StoredInversion:
 
 
 class InversionStore(Protocol):
-    """Keeps inversions from one use to the next."""
+    """Keeps inversions from one use to the next, under keys of ``icd_bench.run.cache``."""
 
-    def load(self, inversion_id: str, device: str) -> StoredInversion | None:
+    problems: list[str]
+    """What a person must be told, one line each."""
+
+    def load(self, key: str, device: str) -> StoredInversion | None:
         """Return a stored inversion, None where there is none or it is damaged."""
 
     def save(self, inversions: Mapping[str, StoredInversion]) -> None:
-        """Store the inversions of one batch: all of them, or none after a crash."""
-
-
-class RunInversions:
-    """Inversions of a run folder. Those without tensors cost nothing and are not stored."""
-
-    def __init__(self, writer: RunWriter) -> None:
-        self._writer = writer
-
-    def load(self, inversion_id: str, device: str) -> StoredInversion | None:
-        """Return a stored inversion on a device, None where there is none or it is damaged."""
-        from safetensors.torch import load
-
-        record = self._writer.records.inversions.get(inversion_id)
-        if record is None:
-            return None
-        path = self._writer.folder.inversion_path(inversion_id)
-        data = self._writer.read_file(path, record.sha256)
-        if data is None:
-            return None
-        tensors = {name: tensor.to(device) for name, tensor in load(data).items()}
-        return StoredInversion(tensors, record.nfe, record.seconds, record.warnings)
-
-    def save(self, inversions: Mapping[str, StoredInversion]) -> None:
-        """Store the inversions of one batch."""
-        from safetensors.torch import save
-
-        folder = self._writer.folder
-        files = {
-            i: save({name: tensor.cpu().contiguous() for name, tensor in kept.tensors.items()})
-            for i, kept in inversions.items()
-            if kept.tensors
-        }
-        if not files:
-            return
-        self._writer.write({folder.inversion_path(i): data for i, data in files.items()})
-        entries = [
-            {
-                "id": i,
-                "sha256": sha256(data).hexdigest(),
-                "nfe": inversions[i].nfe,
-                "seconds": inversions[i].seconds,
-                "warnings": list(inversions[i].warnings),
-            }
-            for i, data in files.items()
-        ]
-        self._writer.record({"kind": "inverted", "inversions": entries})
+        """Keep the inversions of one batch: key -> inversion."""
 
 
 class NoInversions:
     """Keeps nothing: for one picture at once."""
 
-    def load(self, inversion_id: str, device: str) -> StoredInversion | None:
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def load(self, key: str, device: str) -> StoredInversion | None:
         """Return None."""
         return None
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from icd_bench import registry
 from icd_bench.api import Benchmark, BenchmarkInfo, Method, MethodInfo, Sample, Setting
-from icd_bench.errors import BadSample, UsageError
+from icd_bench.errors import BadSample, UnknownName, UsageError
 from icd_bench.protocols import NATIVE, find_protocol
+from icd_bench.run.cache import DEFAULT_SIZE
 from icd_bench.run.cells import CellIdentity, canonical_json, content_id, inversion_id
 from icd_bench.run.results import check_metric_name
 from icd_bench.run.seeds import sample_seed
@@ -45,7 +47,12 @@ class RunRequest:
     sets: tuple[str, ...] = ()
     """``field=value`` or ``method.field=value``."""
     sweeps: tuple[str, ...] = ()
-    """``field=v1,v2`` or ``method.field=v1,v2`` (a grid), or ``default``."""
+    """``field=v1,v2`` or ``method.field=v1,v2`` (a grid), ``default`` or ``method.default``."""
+    preset: str = ""
+    """Settings of a publication, "paper" or "pie-bench", that ``sets`` go on top of; or of single
+    methods: ``icd.paper,npi.pie-bench``."""
+    zipped: tuple[str, ...] = ()
+    """Methods whose swept fields vary together instead of in a grid; ``*`` means all."""
     metrics: tuple[str, ...] | None = None
     """Names; None: the protocol's or the benchmark's own, else all that apply."""
     protocol: str = NATIVE.name
@@ -62,6 +69,12 @@ class RunRequest:
     batch_size: int | None = None
     """Samples at once; None: chosen from the resolution and the device."""
     engine: str = "inline"
+    workers: int | None = None
+    """Processes that compute, where the engine has some; None: as many as the devices feed."""
+    cluster: str | None = None
+    """Address of a running cluster, where the engine can use one."""
+    cache_size: int = DEFAULT_SIZE
+    """Most bytes of inversions that are kept for later runs; 0: none are."""
     command: str = ""
     """The command line, for the record."""
 
@@ -188,20 +201,26 @@ class Plan:
         """Return the seed of a sample's noise."""
         return sample_seed(self.seed, sample_id)
 
-    def model_digest(self, method: Method) -> str:
-        """Return the digest of the model's weights that a method uses."""
-        return self._model_digests[method.info.name]
+    def model_digest(self, method: Method, setting: Setting) -> str:
+        """Return the digest of the model's weights that a method uses with a setting."""
+        return self._model_digests[needs_of(method.info, setting)]
 
     @cached_property
-    def _model_digests(self) -> dict[str, str]:
-        return {p.info.name: self.model.digest(p.info.needs) for p in self.methods}
+    def _model_digests(self) -> dict[frozenset[str], str]:
+        needs = {needs_of(p.info, setting) for p in self.methods for setting in p.settings}
+        return {one: self.model.digest(one) for one in needs}
+
+    @property
+    def model_commits(self) -> dict[str, str]:
+        """Commit of each hub repository whose weights some cell needs."""
+        return self.model.commits(all_needs(self.methods))
 
     def cell(self, group: Group, setting: Setting, row: Row | UnusableRow) -> PlannedCell:
         """Return the cell of a setting and a row."""
         identity = CellIdentity(
             method=group.method.info.name,
             version=group.method.info.version,
-            model=self.model_digest(group.method),
+            model=self.model_digest(group.method, setting),
             setting=setting.model_dump(mode="json"),
             sample=row.digest,
             seed=self.seed_of(row.sample_id),
@@ -214,7 +233,7 @@ class Plan:
         return inversion_id(
             method=group.method.info.name,
             version=group.method.info.version,
-            model=self.model_digest(group.method),
+            model=self.model_digest(group.method, group.settings[0]),
             inversion_fields=group.settings[0].inversion_fields(),
             sample=row.digest,
             seed=self.seed_of(row.sample_id),
@@ -239,7 +258,7 @@ class Plan:
                     [
                         m.info.name,
                         m.info.version,
-                        self.model_digest(m.method),
+                        self.model_digest(m.method, s),
                         s.model_dump(mode="json"),
                     ]
                     for m in self.methods
@@ -254,7 +273,7 @@ class Plan:
         names = "+".join(planned.info.name for planned in self.methods)
         bench = self.benchmark.name + (f"-{self.split}" if self.split else "")
         size = self.subset or f"n{self.coverage}"
-        return _file_name(f"{names}-{bench}-{self.model.name}-{size}-{digest[:8]}")
+        return file_name(f"{names}-{bench}-{self.model.name}-{size}-{digest[:8]}")
 
 
 def make_plan(request: RunRequest, models: ModelSource | None = None) -> Plan:
@@ -279,8 +298,10 @@ def make_plan(request: RunRequest, models: ModelSource | None = None) -> Plan:
     methods = load_methods(request.methods)
     benchmark, split = open_benchmark(request.benchmark)
     model = models.find(request.model or benchmark.info.default_model)
-    planned = plan_methods(methods, model, request.sets, request.sweeps)
-    models.require(model, [method.info for method in methods])
+    planned = plan_methods(
+        methods, model, request.sets, request.sweeps, request.preset, request.zipped
+    )
+    models.require(model, all_needs(planned))
     rows, unusable = read_rows(benchmark, request.limit)
     if request.subset:
         rows, unusable = choose_subset(rows, request.subset), ()
@@ -338,31 +359,74 @@ def load_methods(references: Sequence[str]) -> list[Method]:
 
 
 def plan_methods(
-    methods: Sequence[Method], model: Model, sets: Sequence[str], sweeps: Sequence[str]
+    methods: Sequence[Method],
+    model: Model,
+    sets: Sequence[str],
+    sweeps: Sequence[str],
+    preset: str = "",
+    zipped: Collection[str] = (),
 ) -> tuple[PlannedMethod, ...]:
-    """Resolve the settings of methods from ``--set`` and ``--sweep`` texts.
+    """Resolve the settings of methods from ``--preset``, ``--set`` and ``--sweep`` texts.
 
     Raises:
         UsageError: a field or method is unknown, or a value does not fit.
     """
     chosen = [parse_set(text) for text in sets]
-    grid = [parse_sweep(text) for text in sweeps if text != DEFAULT_SWEEP]
+    own = {text.removesuffix(DEFAULT_SWEEP) for text in sweeps if _is_default(text)}
+    grid = [parse_sweep(text) for text in sweeps if not _is_default(text)]
     check_assignments([*chosen, *grid], {method.info.name: method.Setting for method in methods})
-    return tuple(
-        PlannedMethod(
-            method=method,
-            settings=resolve_settings(
-                method.info,
-                method.Setting,
-                model.name,
-                chosen,
-                grid,
-                default_sweep=DEFAULT_SWEEP in sweeps,
-            ),
-            default=resolve_settings(method.info, method.Setting, model.name)[0],
+
+    def resolve(method: Method, **asked: Any) -> tuple[Setting, ...]:
+        info, schema = method.info, method.Setting
+        return resolve_settings(info, schema, model.name, family=model.family, **asked)
+
+    presets = presets_of(preset, [method.info.name for method in methods])
+
+    def asked(method: Method) -> tuple[Setting, ...]:
+        name = method.info.name
+        return resolve(
+            method,
+            sets=chosen,
+            sweeps=grid,
+            default_sweep=bool({"", f"{name}."} & own),
+            preset=presets.get(name, ""),
+            zipped=bool({"*", name} & set(zipped)),
         )
-        for method in methods
+
+    return tuple(
+        PlannedMethod(method, asked(method), default=resolve(method)[0]) for method in methods
     )
+
+
+def _is_default(sweep: str) -> bool:
+    """Return whether a text is ``default`` or ``method.default``."""
+    return "=" not in sweep and sweep.rpartition(".")[2] == DEFAULT_SWEEP
+
+
+def presets_of(text: str, methods: Sequence[str]) -> dict[str, str]:
+    """Return the preset that ``name`` or ``method.name,method.name`` gives each method, if any.
+
+    Raises:
+        UnknownName: a method before a dot is not one of these.
+    """
+    parts = [part.strip().rpartition(".") for part in text.split(",")]
+    for owner, _, name in parts:
+        if owner and owner not in methods:
+            raise UnknownName(
+                f'--preset {owner}.{name}: no method "{owner}" in this run.'
+                f"{registry.suggest(owner, methods)} It has: {', '.join(methods)}."
+            )
+    return {method: name for method in methods for owner, _, name in parts if owner in ("", method)}
+
+
+def needs_of(info: MethodInfo, setting: Setting) -> frozenset[str]:
+    """Return the parts of a model that a method needs with a setting."""
+    return frozenset((*info.needs, *setting.needs))
+
+
+def all_needs(planned: Sequence[PlannedMethod]) -> frozenset[str]:
+    """Return the parts of a model that some setting of some method needs."""
+    return frozenset().union(*(needs_of(p.info, s) for p in planned for s in p.settings))
 
 
 def read_rows(
@@ -387,5 +451,6 @@ def read_rows(
     return tuple(rows.values()), tuple(unusable)
 
 
-def _file_name(text: str) -> str:
+def file_name(text: str) -> str:
+    """Return a text with every character replaced that a file's name should not have."""
     return "".join(c if c.isalnum() or c in "+-_." else "_" for c in text)[:150]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import Any
 
 from icd_bench.run.engine import FinishedCell
+from icd_bench.run.measurements import EditCost, cost_of
 from icd_bench.run.plan import Plan
 from icd_bench.run.progress import Progress
 from icd_bench.run.store import RunWriter
+
+ENCODERS = 8
+"""Pictures that are encoded at once."""
 
 
 class Recorder:
@@ -20,6 +25,8 @@ class Recorder:
     ) -> None:
         self.done = 0
         self.failed = 0
+        self.costs: list[EditCost] = []
+        """Of the cells that have a picture."""
         self._writer = writer
         self._plan = plan
         self._progress = progress
@@ -27,7 +34,10 @@ class Recorder:
         self._dtype = dtype
 
     def take(self, finished: Sequence[FinishedCell]) -> None:
-        """Store a batch of finished cells of one method."""
+        """Store a batch of finished cells of one method; pictures are encoded first, if need be."""
+        # Pillow compresses outside Python's lock, so threads use all processors.
+        with ThreadPoolExecutor(ENCODERS) as pool:
+            finished = list(pool.map(FinishedCell.encoded, finished))
         pictures = {one.cell.id: one.png for one in finished if one.png is not None}
         self._writer.add_cells(
             self._common(finished[0]), [self._entry(one) for one in finished], pictures
@@ -38,6 +48,8 @@ class Recorder:
         for one in finished:
             if one.failure is not None:
                 self._progress.say(failure_line(one))
+        costs = (cost_of(one, self._plan, self._device, self._dtype) for one in finished)
+        self.costs += filter(None, costs)
         self._progress.advance(len(finished), failed)
 
     def _common(self, finished: FinishedCell) -> dict[str, Any]:
@@ -46,7 +58,7 @@ class Recorder:
             "method": method.info.name,
             "method_version": method.info.version,
             "model": plan.model.name,
-            "model_digest": plan.model_digest(method),
+            "model_digest": plan.model_digest(method, finished.cell.setting),
             "benchmark": plan.benchmark.name,
             "split": plan.split,
             "seed": plan.seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -14,14 +15,26 @@ from icd_bench.api import BenchmarkInfo, BlendWords, Sample
 from icd_bench.errors import EditFailed
 from icd_bench.pictures import read_picture
 from icd_bench.protocols import find_protocol
+from icd_bench.run.cache import InversionCache, inversions_home
 from icd_bench.run.devices import choose_batch_size, choose_device, choose_dtype
 from icd_bench.run.engine import Engine, Failure, FinishedCell, Job
-from icd_bench.run.inversions import NoInversions, RunInversions
+from icd_bench.run.inversions import NoInversions
 from icd_bench.run.manifest import begin_command, end_command, new_manifest
+from icd_bench.run.measurements import Measurements, average
+from icd_bench.run.overlap import Behind
 from icd_bench.run.pictures import RunPictures
-from icd_bench.run.plan import Plan, Row, RunRequest, load_methods, make_plan, plan_methods
+from icd_bench.run.plan import (
+    Plan,
+    Row,
+    RunRequest,
+    all_needs,
+    load_methods,
+    make_plan,
+    plan_methods,
+)
 from icd_bench.run.prepare import prepare
 from icd_bench.run.progress import Progress, RememberingProgress, make_progress
+from icd_bench.run.provenance import peak_memory
 from icd_bench.run.recorder import Recorder
 from icd_bench.run.score import default_metrics, load_metrics, score_cells
 from icd_bench.run.sources import InstalledModels, ModelSource
@@ -32,6 +45,8 @@ if TYPE_CHECKING:
 
 
 NO_BLEND_WORDS = BlendWords()
+INLINE = "inline"
+"""The engine of this process, whose costs say what a run takes on this machine."""
 
 
 @dataclass(frozen=True)
@@ -98,19 +113,30 @@ def execute(
             job = Job(
                 plan=plan,
                 done=finished,
-                load_backbone=lambda: models.load(plan.model, device, dtype),
+                load_backbone=partial(models.load, plan.model, device, dtype),
                 read_pictures=RunPictures(
                     writer, plan.model.resolution, find_protocol(plan.protocol)
                 ).of,
-                inversions=RunInversions(writer),
+                inversions=InversionCache(inversions_home(), request.cache_size),
                 batch_size=batch_size,
                 timeout=request.timeout,
+                device=device,
+                dtype=dtype,
+                workers=request.workers,
+                cluster=request.cluster,
             )
-            for batch in engine.run(job):
-                recorder.take(batch)
-            _score(writer, plan, device, progress)
+            with Behind(recorder.take) as recording:
+                for batch in engine.run(job):
+                    recording.put(batch)
+            for problem in job.inversions.problems:
+                progress.say(problem)
+            # Workers of a cluster may have accelerators where this process has none.
+            here = device if request.cluster is None else choose_device("auto")
+            if request.engine == INLINE:
+                Measurements().add(average(recorder.costs, peak_memory(here)))
+            _score(writer, plan, here, progress)
             outcome = {"done": recorder.done, "failed": recorder.failed, "skipped": len(finished)}
-            end_command(manifest, writer.records.metrics, outcome, device)
+            end_command(manifest, writer.records.metrics, outcome, here)
             writer.compact()
             writer.write_manifest(manifest)
     finally:
@@ -130,6 +156,7 @@ def edit_one(
     dtype: str = "auto",
     blend_words: BlendWords = NO_BLEND_WORDS,
     models: ModelSource | None = None,
+    preset: str = "",
 ) -> EditedPicture:
     """Edit one picture, without a run folder; the result has the model's resolution.
 
@@ -145,6 +172,7 @@ def edit_one(
         dtype: ``auto``, or a torch number type.
         blend_words: limit the edit in space where the method can.
         models: where models come from; default: ``icd_bench.models``.
+        preset: settings of a publication that ``sets`` go on top of.
 
     Raises:
         BadSample: the picture cannot be used.
@@ -155,8 +183,8 @@ def edit_one(
     pixels = read_picture(image)
     spec = models.find(model)
     methods = load_methods([method])
-    planned = plan_methods(methods, spec, sets, ())
-    models.require(spec, [one.info for one in methods])
+    planned = plan_methods(methods, spec, sets, (), preset)
+    models.require(spec, all_needs(planned))
     digest = sha256(repr((pixels.shape, source, target, blend_words)).encode() + pixels.tobytes())
     sample = Sample(
         id=image.name,
@@ -171,14 +199,14 @@ def edit_one(
     job = Job(
         plan=plan,
         done=frozenset(),
-        load_backbone=lambda: models.load(spec, place, choose_dtype(dtype, place)),
+        load_backbone=partial(models.load, spec, place, choose_dtype(dtype, place)),
         read_pictures=lambda samples: [prepare(one, spec.resolution) for one in samples],
         inversions=NoInversions(),
         batch_size=1,
     )
-    engine: Engine = registry.engines.load("inline")()
+    engine: Engine = registry.engines.load(INLINE)()
     ((finished,),) = engine.run(job)
-    return _edited_picture(finished)
+    return _edited_picture(finished.encoded())
 
 
 _ONE_PICTURE = BenchmarkInfo(

@@ -48,15 +48,26 @@ def resolve_settings(
     sets: Sequence[Assignment] = (),
     sweeps: Sequence[Assignment] = (),
     default_sweep: bool = False,
+    family: str = "",
+    preset: str = "",
+    zipped: bool = False,
 ) -> tuple[Setting, ...]:
-    """Return the settings of one method: its defaults for the model, then sets, then the grid.
+    """Return the settings of one method.
 
-    The grid varies the last swept field fastest; equal settings appear once.
+    Its defaults for the model, or those of a preset instead; then sets, then the grid.
+
+    The grid varies the last swept field fastest; equal settings appear once. Swept fields that are
+    zipped vary together instead: the first values, the second values ..
 
     Raises:
         BadSetting: a field is unknown, or a value has the wrong type or is out of range.
+        UsageError: zipped fields have different numbers of values.
+        UnknownName: the method has no such preset.
     """
-    values = dict(info.defaults.get(model, {}))
+    if preset and not info.anchor:
+        values = preset_values(info, preset, family, model)
+    else:
+        values = _for_model(info.defaults, family, model)
     for assignment in sets:
         if assignment.concerns(info.name) and _has(info, schema, assignment):
             values[assignment.field] = _typed(info, schema, assignment.field, assignment.values[0])
@@ -68,9 +79,39 @@ def resolve_settings(
             ]
     settings = [
         _validated(info, schema, {**values, **dict(zip(axes, point, strict=True))})
-        for point in product(*axes.values())
+        for point in (_zip(info, axes) if zipped else product(*axes.values()))
     ]
     return tuple({setting.model_dump_json(): setting for setting in settings}.values())
+
+
+def _zip(info: MethodInfo, axes: Mapping[str, Sequence[Any]]) -> list[tuple[Any, ...]]:
+    counts = {field: len(values) for field, values in axes.items()}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{field} has {count}" for field, count in counts.items())
+        raise UsageError(
+            f"{info.name}: --zip: {told} values; give all as many, or leave --zip out for "
+            "every combination"
+        )
+    return list(zip(*axes.values(), strict=True)) or [()]
+
+
+def preset_values(info: MethodInfo, name: str, family: str, model: str) -> dict[str, Any]:
+    """Return the fields that a preset of a method sets for a model.
+
+    Raises:
+        UnknownName: the method has no such preset.
+    """
+    if name not in info.presets:
+        has = f"It has: {', '.join(info.presets)}." if info.presets else "It has none."
+        raise UnknownName(
+            f'{info.name}: there is no preset "{name}".{suggest(name, info.presets)} {has}'
+        )
+    preset = info.presets[name]
+    return {**preset.settings, **_for_model(preset.by_model, family, model)}
+
+
+def _for_model(values: Mapping[str, Mapping[str, Any]], family: str, model: str) -> dict[str, Any]:
+    return {**values.get(family, {}), **values.get(model, {})}
 
 
 def check_assignments(

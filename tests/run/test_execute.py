@@ -16,6 +16,7 @@ from run_fakes import FILE, FakeBackbone, FakeModel, FakeModels, Tint, here, pic
 from icd_bench.errors import BadSample, CorruptRun, EditFailed, MissingWeights, UsageError
 from icd_bench.registry import load_from_file
 from icd_bench.run import RunFolder, RunRequest, RunSummary, edit_one, execute
+from icd_bench.run.cache import inversions_home
 from icd_bench.run.columns import COLUMNS, SCHEMA_VERSION, columns_table
 from icd_bench.run.prepare import fit_picture
 from icd_bench.run.progress import QuietProgress
@@ -89,6 +90,17 @@ def test_run_json_tells_how_it_was_made(run: Run) -> None:
     assert manifest["metrics"]["distance"]["signature"] == "distance|v1"
     assert manifest["methods"]["tint"]["default_setting"] == {"steps": 5, "strength": 0.5}
     assert manifest["models"]["fake"]["tint"] == FakeModel().digest(())
+    assert (last["model_commits"], last["preset"]) == ({"somebody/fake": "v1"}, "")
+
+
+def test_a_preset_is_recorded_and_sets_win(run: Run) -> None:
+    summary, results = run(limit=1, preset="paper")
+    run(limit=1, preset="paper", sets=("strength=1",))
+    manifest = json.loads((summary.path / "run.json").read_text())
+    settings = [c["methods"]["tint"][0] for c in manifest["commands"]]
+    assert settings == [{"steps": 4, "strength": 0.2}, {"steps": 4, "strength": 1.0}]
+    assert [c["preset"] for c in manifest["commands"]] == ["paper", "paper"]
+    assert json.loads(results["setting"][0]) == settings[0]
 
 
 def test_settings_share_their_inversion_and_their_batch(run: Run) -> None:
@@ -101,7 +113,7 @@ def test_settings_share_their_inversion_and_their_batch(run: Run) -> None:
 @pytest.mark.parametrize("batch_size", [1, 3, 10])
 def test_results_do_not_depend_on_the_batch(run: Run, tmp_path: Path, batch_size: int) -> None:
     summary, results = run()
-    other, same = run(out=tmp_path / "other", batch_size=batch_size)
+    other, same = run(out=tmp_path / "other", batch_size=batch_size, cache_size=0)
     assert images(summary.path) == images(other.path)
     pd.testing.assert_frame_equal(results.drop(columns=TIMES), same.drop(columns=TIMES))
 
@@ -162,14 +174,16 @@ def test_a_damaged_picture_is_made_again(run: Run, damage: Callable[[bytes], byt
 
 
 def test_a_damaged_inversion_is_made_again(run: Run) -> None:
-    summary, results = run()
-    row = results.loc[2]
-    name = row["inversion_id"]
-    path = summary.path / "inversions" / name[:2] / f"{name}.safetensors"
+    run()
+    path = sorted(inversions_home().rglob("*.safetensors"))[3]
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     models = FakeModels()
-    run(models, sets=("strength=0.6",))
-    assert models.backbone.inverted == [("s2",)]
+    again, _ = run(models, sets=("strength=0.6",))
+    assert [len(ids) for ids in models.backbone.inverted] == [1]
+    (problem,) = again.problems
+    assert problem == f"{path}: damaged (its hash is not the stored one); the inversion is " + (
+        "computed again"
+    )
 
 
 def test_a_damaged_source_is_prepared_again(run: Run) -> None:
@@ -243,13 +257,16 @@ def test_failed_cells_are_tried_again(run: Run) -> None:
     assert tried == {"s2", "s3", "s4"}
 
 
+@pytest.mark.fault("out of memory: the batch is halved")
 @pytest.mark.parametrize("fits", [1, 2, 5, 7])
 def test_out_of_memory_halves_the_batch_and_changes_nothing_else(
     run: Run, tmp_path: Path, fits: int
 ) -> None:
     summary, _ = run(sweeps=("strength=0.1,0.2,0.3",))
     models = FakeModels(backbone=FakeBackbone(fits=fits))
-    tight, results = run(models, sweeps=("strength=0.1,0.2,0.3",), out=tmp_path / "tight")
+    tight, results = run(
+        models, sweeps=("strength=0.1,0.2,0.3",), out=tmp_path / "tight", cache_size=0
+    )
     assert tight.failed == 0
     assert images(tight.path) == images(summary.path)
     too_large = [ids for ids, count in models.backbone.edited if len(ids) * count > fits]

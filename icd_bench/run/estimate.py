@@ -1,0 +1,312 @@
+"""What a run would take, before anything is spent. No torch, except for a measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from icd_bench import registry
+from icd_bench.api import Sample
+from icd_bench.errors import BadSample
+from icd_bench.protocols import find_protocol
+from icd_bench.run.cache import InversionCache, inversion_key, inversions_home
+from icd_bench.run.devices import choose_batch_size, choose_dtype
+from icd_bench.run.engine import Engine, Job
+from icd_bench.run.inversions import NoInversions
+from icd_bench.run.measurements import (
+    Measurement,
+    Measurements,
+    average,
+    cost_of,
+    measurement_key,
+)
+from icd_bench.run.plan import Group, Plan, RunRequest
+from icd_bench.run.prepare import Prepared, prepare
+from icd_bench.run.sources import ModelSource
+from icd_bench.run.store import RunFolder
+
+if TYPE_CHECKING:
+    from icd_bench.diffusion.backbone import Backbone
+
+SECONDS_TO_MEASURE = 60.0
+"""A method whose one edit takes longer is not measured."""
+SECONDS_FOR_A_BATCH = 20.0
+"""A whole batch is measured only where it is expected to take less than this."""
+
+
+@dataclass(frozen=True)
+class MethodEstimate:
+    """What one method would take; None where it was never measured here."""
+
+    method: str
+    settings: int
+    cells: int
+    done: int
+    """Cells that have their picture already."""
+    inversions: int
+    """That have to be computed."""
+    cached: int
+    """That are needed and cached."""
+    rows_invert: int | None
+    """U-Net rows to evaluate."""
+    rows_edit: int | None
+    """The same; source branches included."""
+    seconds: float | None
+    bytes_pictures: int | None
+    bytes_inversions: int | None
+    peak_memory: int | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take."""
+
+    folder: Path
+    samples: int
+    unusable: int
+    model: str
+    device: str
+    dtype: str
+    batch_size: int
+    methods: tuple[MethodEstimate, ...]
+
+    @property
+    def cells(self) -> int:
+        """All cells of usable samples."""
+        return sum(one.cells for one in self.methods)
+
+    @property
+    def done(self) -> int:
+        """Cells that have their picture already."""
+        return sum(one.done for one in self.methods)
+
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """Methods that are not part of the sums below."""
+        return tuple(one.method for one in self.methods if one.seconds is None)
+
+    @property
+    def seconds(self) -> float:
+        """Of inverting and editing, without loading and scoring."""
+        return sum(one.seconds or 0.0 for one in self.methods)
+
+    @property
+    def bytes(self) -> int:
+        """On the disk: edited pictures and inversions."""
+        return sum((one.bytes_pictures or 0) + (one.bytes_inversions or 0) for one in self.methods)
+
+    @property
+    def peak_memory(self) -> int | None:
+        """Most bytes that were in use when the methods were measured."""
+        return max((one.peak_memory for one in self.methods if one.peak_memory), default=None)
+
+
+def likely_device(name: str) -> str:
+    """Return what ``auto`` will be, without torch: the accelerator where the system has one."""
+    if name != "auto":
+        return name
+    return "cuda" if any(Path("/dev").glob("nvidia[0-9]*")) else "cpu"
+
+
+def estimate(plan: Plan, request: RunRequest) -> Estimate:
+    """Return what a plan would take, as far as it is known."""
+    device = likely_device(request.device)
+    dtype = choose_dtype(request.dtype, device)
+    folder = RunFolder(request.out or request.root / plan.name())
+    done: set[str] = set()
+    if folder.manifest_path.is_file():
+        done = {i for i, cell in folder.records().cells.items() if cell.status == "ok"}
+    known = Measurements().load()
+    cache = InversionCache(inversions_home(), request.cache_size)
+    groups = [
+        _estimate_group(plan, group, done, known, cache, device, dtype) for group in plan.groups
+    ]
+    return Estimate(
+        folder=folder.path,
+        samples=len(plan.rows),
+        unusable=len(plan.unusable),
+        model=plan.model.name,
+        device=device,
+        dtype=dtype,
+        batch_size=choose_batch_size(request, plan, device),
+        methods=tuple(
+            _sum(list(parts)) for _, parts in groupby(groups, key=lambda one: one.method)
+        ),
+    )
+
+
+def measure(
+    plan: Plan, request: RunRequest, models: ModelSource, say: Callable[[str], None]
+) -> None:
+    """Measure what was never measured, on the first samples, and remember it.
+
+    Args:
+        plan: whose methods and settings count.
+        request: where to compute.
+        models: where the model comes from.
+        say: told what is measured, and what cannot be.
+    """
+    device = likely_device(request.device)
+    dtype = choose_dtype(request.dtype, device)
+    store = Measurements()
+    known = store.load()
+    backbone = None
+    for group in plan.groups:
+        keys = [measurement_key(plan, group.method, one, device, dtype) for one in group.settings]
+        if not plan.rows or all(key in known for key in keys):
+            continue
+        name = group.method.info.name
+        say(f"measuring {name} with {len(keys)} settings")
+        backbone = backbone or models.load(plan.model, device, dtype)
+        size = choose_batch_size(request, plan, device)
+        found = _measure_group(plan, group, 1, backbone, device, dtype)
+        seconds = sum(one.seconds_invert / len(keys) + one.seconds_edit for one in found.values())
+        if found and size > 1 and seconds * size < SECONDS_FOR_A_BATCH:
+            found = _measure_group(plan, group, size, backbone, device, dtype)
+        if not found:
+            say(f"{name}: not measured: the first sample failed or took too long")
+        store.add(found)
+
+
+def _measure_group(
+    plan: Plan, group: Group, samples: int, backbone: Backbone, device: str, dtype: str
+) -> dict[str, Measurement]:
+    from icd_bench.run.provenance import peak_memory
+
+    planned = replace(group.planned, settings=group.settings)
+    part = replace(plan, methods=(planned,), rows=plan.rows[:samples], unusable=())
+    job = Job(
+        plan=part,
+        done=frozenset(),
+        load_backbone=lambda: backbone,
+        read_pictures=partial(_read, part),
+        inversions=NoInversions(),
+        batch_size=samples,
+        timeout=SECONDS_TO_MEASURE,
+        device=device,
+        dtype=dtype,
+    )
+    engine: Engine = registry.engines.load("inline")()
+    finished = [one.encoded() for batch in engine.run(job) for one in batch]
+    costs = (cost_of(one, part, device, dtype) for one in finished)
+    return average(filter(None, costs), peak_memory(device))
+
+
+def _read(plan: Plan, samples: Sequence[Sample]) -> list[Prepared | BadSample]:
+    def read(sample: Sample) -> Prepared | BadSample:
+        try:
+            return prepare(sample, plan.model.resolution, find_protocol(plan.protocol))
+        except BadSample as error:
+            return error
+
+    return [read(sample) for sample in samples]
+
+
+def _estimate_group(
+    plan: Plan,
+    group: Group,
+    done: set[str],
+    known: dict[str, Measurement],
+    cache: InversionCache,
+    device: str,
+    dtype: str,
+) -> MethodEstimate:
+    keys: list[str] = []
+    edits: list[Measurement | None] = []
+    costs = _costs(plan, group, known, device, dtype)
+    for row in plan.rows:
+        lacking = [
+            cost
+            for setting, cost in zip(group.settings, costs, strict=True)
+            if plan.cell(group, setting, row).id not in done
+        ]
+        edits += lacking
+        keys += [inversion_key(plan, group, row, device, dtype)] if lacking else []
+    cached = [key for key in keys if key in cache]
+    inversions = len(keys) - len(cached)
+    cells = len(plan.rows) * len(group.settings)
+    counts = MethodEstimate(
+        method=group.method.info.name,
+        settings=len(group.settings),
+        cells=cells,
+        done=cells - len(edits),
+        inversions=inversions,
+        cached=len(cached),
+        rows_invert=None if edits else 0,
+        rows_edit=None if edits else 0,
+        seconds=None if edits else 0.0,
+        bytes_pictures=None if edits else 0,
+        bytes_inversions=_bytes_of(inversions, cached, cache),
+        peak_memory=None,
+    )
+    measured = [cost for cost in edits if cost is not None]
+    if not edits or len(measured) < len(edits):
+        return counts
+    one = measured[0]
+    return replace(
+        counts,
+        rows_invert=round(inversions * one.rows_invert),
+        rows_edit=round(sum(cost.rows_edit for cost in measured) + len(keys) * one.rows_source),
+        seconds=inversions * one.seconds_invert + sum(cost.seconds_edit for cost in measured),
+        bytes_pictures=round(sum(cost.bytes_picture for cost in measured)),
+        peak_memory=max(cost.peak_memory for cost in measured),
+    )
+
+
+def _costs(
+    plan: Plan, group: Group, known: dict[str, Measurement], device: str, dtype: str
+) -> list[Measurement | None]:
+    """Return the measurement of each setting; one that has none is like the mean of the others."""
+    found = [
+        known.get(measurement_key(plan, group.method, setting, device, dtype))
+        for setting in group.settings
+    ]
+    alike = [one for one in found if one is not None]
+    if not alike:
+        return found
+    middle = replace(
+        alike[0],
+        rows_edit=fmean(one.rows_edit for one in alike),
+        seconds_edit=fmean(one.seconds_edit for one in alike),
+        bytes_picture=fmean(one.bytes_picture for one in alike),
+    )
+    return [one or middle for one in found]
+
+
+def _bytes_of(inversions: int, cached: Sequence[str], cache: InversionCache) -> int | None:
+    """Return the bytes that new inversions will take, if one of their kind is cached."""
+    if not cached:
+        return None if inversions else 0
+    return inversions * cache.path(cached[0]).stat().st_size
+
+
+def _sum(parts: Sequence[MethodEstimate]) -> MethodEstimate:
+    """Return one estimate for the groups of one method."""
+
+    def total(values: Iterable[float | None]) -> float | None:
+        listed = list(values)
+        return None if None in listed else sum(filter(None, listed))
+
+    def whole(values: Iterable[float | None]) -> int | None:
+        summed = total(values)
+        return None if summed is None else round(summed)
+
+    return MethodEstimate(
+        method=parts[0].method,
+        settings=sum(one.settings for one in parts),
+        cells=sum(one.cells for one in parts),
+        done=sum(one.done for one in parts),
+        inversions=sum(one.inversions for one in parts),
+        cached=sum(one.cached for one in parts),
+        rows_invert=whole(one.rows_invert for one in parts),
+        rows_edit=whole(one.rows_edit for one in parts),
+        seconds=total(one.seconds for one in parts),
+        bytes_pictures=whole(one.bytes_pictures for one in parts),
+        bytes_inversions=whole(one.bytes_inversions for one in parts),
+        peak_memory=max((one.peak_memory for one in parts if one.peak_memory), default=None),
+    )

@@ -1,0 +1,134 @@
+"""Real workers: processes of this machine, and actors of a local Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+import pytest
+from run_fakes import Tint
+
+from icd_bench import registry
+from icd_bench.api import Batch, Edits, Inversion, MethodInfo, Setting
+from icd_bench.errors import UsageError, WorkersFailed
+from icd_bench.run import RunSummary
+from icd_bench.run import deadline as deadlines
+from icd_bench.run.processes import VISIBLE, ProcessEngine, seeing, serve, visible_accelerators
+from icd_bench.run.ray_engine import workers_of
+
+Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
+TIMES = ["seconds_invert", "seconds_edit"]
+PLACE = "ICD_BENCH_TEST_PLACE"
+MORTAL, STUCK = f"{__file__}:Mortal", f"{__file__}:Stuck"
+
+
+class Mortal(Tint):
+    """Its process is killed when it first edits sample s4 anywhere but in the test's process."""
+
+    def edit(
+        self, backbone: Any, batch: Batch, inversion: Inversion, settings: Sequence[Setting]
+    ) -> Edits:
+        place = Path(os.environ[PLACE])
+        driver, mark = int((place / "driver").read_text()), place / "killed"
+        if "s4" in batch.ids and os.getpid() != driver and not mark.exists():
+            mark.write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().edit(backbone, batch, inversion, settings)
+
+
+class Stuck(Tint):
+    """One call into native code never returns, and no signal reaches Python in it."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(name="stuck", version="1", title="Stuck", paper="none")
+
+    def edit(
+        self, backbone: Any, batch: Batch, inversion: Inversion, settings: Sequence[Setting]
+    ) -> Edits:
+        if "s1" in batch.ids:
+            sum(range(10**15))
+        return super().edit(backbone, batch, inversion, settings)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder that methods of all processes know; workers can import the fakes."""
+    (tmp_path / "driver").write_text(str(os.getpid()))
+    monkeypatch.setenv(PLACE, str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    return tmp_path
+
+
+def test_a_process_that_hangs_in_native_code_is_ended(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icd_bench.run.processes.serve", serve_impatiently)
+    _, alone = run(methods=(STUCK,), limit=1, out=place / "one", cache_size=0)
+    summary, results = run(
+        methods=(STUCK,), limit=2, batch_size=1, engine="processes", timeout=0.5, cache_size=0
+    )
+    assert (summary.done, summary.failed) == (1, 1)
+    assert results.loc[0, "image_sha256"] == alone.loc[0, "image_sha256"]
+    row = results.loc[1]
+    assert (row["sample_id"], row["error_type"]) == ("s1", "WorkerEnded")
+    assert "hung beyond its time limit" in row["error"]
+
+
+def serve_impatiently(*arguments: Any) -> None:
+    deadlines.GRACE_SECONDS = 0.2
+    serve(*arguments)
+
+
+def test_a_process_sees_one_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VISIBLE, "3,5")
+    assert visible_accelerators() == ["3", "5"]
+    with seeing("5"):
+        assert os.environ[VISIBLE] == "5"
+    with seeing(None):
+        assert os.environ[VISIBLE] == "3,5"
+    assert os.environ[VISIBLE] == "3,5"
+
+
+def test_engines_are_found_by_name() -> None:
+    assert registry.engines.names() == ["inline", "processes", "ray"]
+    assert registry.engines.load("processes") is ProcessEngine
+
+
+# ---------------------------------------------------------------------------------- ray
+
+
+def test_a_run_whose_actor_is_killed_ends_like_one_of_this_process(run: Run, place: Path) -> None:
+    pytest.importorskip("ray", reason="the extra is not installed: pip install icd-bench[ray]")
+    asked: dict[str, Any] = {"methods": (MORTAL,), "sweeps": ("strength=0.2,0.8",)}
+    _, alone = run(**asked, out=place / "one", cache_size=0)
+    summary, many = run(**asked, out=place / "many", engine="ray", workers=2, cache_size=0)
+    assert (place / "killed").is_file()
+    assert (summary.done, summary.failed) == (20, 0)
+    pd.testing.assert_frame_equal(alone.drop(columns=TIMES), many.drop(columns=TIMES))
+    for folder in ("images", "samples"):
+        files = {p.relative_to(place / "one"): p for p in (place / "one" / folder).rglob("*.png")}
+        assert files
+        for name, path in files.items():
+            assert (place / "many" / name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(("asked", "count"), [(None, 8), (3, 3), (8, 8)])
+def test_a_cluster_has_as_many_workers_as_are_wanted(asked: int | None, count: int) -> None:
+    assert workers_of(asked, 8, "GPU") == count
+
+
+@pytest.mark.parametrize(("asked", "available"), [(9, 8), (None, 0)])
+def test_more_workers_than_the_cluster_feeds_are_refused(asked: int | None, available: int) -> None:
+    with pytest.raises(WorkersFailed, match=f"has {available} GPU"):
+        workers_of(asked, available, "GPU")
+
+
+def test_ray_is_an_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r"pip install icd-bench\[ray\]"):
+        run(engine="ray")
