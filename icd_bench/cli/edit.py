@@ -28,6 +28,7 @@ def edit(
             metavar="NAME|DIR", help="Model, its folder or hub id; see: icd-bench list models."
         ),
     ] = "sd15",
+    preset: options.Preset = "",
     sets: options.Sets = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -38,7 +39,18 @@ def edit(
     options.check_place(device, dtype)
     from icd_bench.run import edit_one
 
-    edited = edit_one(image, source, target, method, model, tuple(sets or ()), seed, device, dtype)
+    edited = edit_one(
+        image,
+        source,
+        target,
+        method,
+        model,
+        tuple(sets or ()),
+        seed,
+        device,
+        dtype,
+        preset=preset,
+    )
     edited.image.save(out)
     for warning in edited.warnings:
         say(warning)

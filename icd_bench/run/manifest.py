@@ -43,7 +43,10 @@ def begin_command(
     for planned in plan.methods:
         manifest["methods"][planned.info.name] = _method_card(planned)
     manifest["models"].setdefault(plan.model.name, {}).update(
-        {planned.info.name: plan.model_digest(planned.method) for planned in plan.methods}
+        {
+            planned.info.name: plan.model_digest(planned.method, planned.settings[0])
+            for planned in plan.methods
+        }
     )
     bench = plan.benchmark
     manifest["benchmarks"][bench.name + (f":{plan.split}" if plan.split else "")] = {
@@ -67,6 +70,8 @@ def begin_command(
             "unusable_rows": len(plan.unusable),
             "data_digest": plan.data_digest,
             "model": plan.model.name,
+            "model_commits": plan.model_commits,
+            "preset": request.preset,
             "seed": plan.seed,
             "protocol": plan.protocol,
             "engine": request.engine,

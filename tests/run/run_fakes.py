@@ -21,6 +21,7 @@ from icd_bench.api import (
     Inversion,
     MethodInfo,
     MetricInfo,
+    Preset,
     Sample,
     Scored,
     Setting,
@@ -46,6 +47,10 @@ class FakeModel:
     name: str = "fake"
     resolution: int = RESOLUTION
     weights: str = "v1"
+    family: str = "sd"
+
+    def commits(self, needs: Collection[str] | None = None) -> dict[str, str]:
+        return {"somebody/fake": self.weights}
 
     def digest(self, needs: Collection[str] | None = None) -> str:
         return sha256(f"{self.name}-{self.weights}-{sorted(needs or ())}".encode()).hexdigest()
@@ -75,8 +80,8 @@ class FakeModels:
     def find(self, reference: str) -> FakeModel:
         return self.model
 
-    def require(self, model: Any, methods: Sequence[MethodInfo]) -> None:
-        if any("moonlight" in method.needs for method in methods):
+    def require(self, model: Any, needs: Collection[str]) -> None:
+        if "moonlight" in needs:
             raise MissingWeights('model "fake" lacks moonlight; get it with: wait')
 
     def load(self, model: Any, device: str, dtype: str) -> Any:
@@ -104,6 +109,7 @@ class Tint:
         title="Tint",
         paper="none",
         defaults={"fake": {"steps": 5}},
+        presets={"paper": Preset("sec. 4", {"strength": 0.2})},
         sweep={"strength": [0.25, 0.75]},
     )
     Setting: ClassVar[type[Setting]] = TintSetting

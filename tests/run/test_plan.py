@@ -109,12 +109,12 @@ import sys
 from icd_bench.run import RunRequest, make_plan
 
 class Model:
-    name, resolution = "stub", 64
+    name, family, resolution = "stub", "sd", 64
     def digest(self, needs=None): return "d"
 
 class Models:
     def find(self, reference): return Model()
-    def require(self, model, methods): pass
+    def require(self, model, needs): pass
 
 plan = make_plan(RunRequest(methods=("identity", "icd"), benchmark="scenes", limit=2), Models())
 assert len(plan.cells) == 4

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import pytest
 
-from icd_bench.api import MethodInfo, Setting, edit_field, inversion_field
+from icd_bench import registry
+from icd_bench.api import MethodInfo, Preset, Setting, edit_field, inversion_field
 from icd_bench.errors import BadSetting, UnknownName, UsageError
 from icd_bench.run.settings import (
     check_assignments,
@@ -18,7 +21,10 @@ INFO = MethodInfo(
     version="1",
     title="",
     paper="",
-    defaults={"small": {"steps": 3}},
+    defaults={"small": {"steps": 3}, "sdxl": {"steps": 7, "tau": 0.1}},
+    presets={
+        "paper": Preset("table 1", {"tau": 0.3, "kind": "b"}, by_model={"sdxl": {"tau": 0.4}})
+    },
     sweep={"tau": [0.6, 0.9]},
 )
 
@@ -42,6 +48,36 @@ def test_defaults_come_from_the_method_for_the_model() -> None:
     assert resolve()[0] == Fields()
     assert resolve(model="small")[0] == Fields(steps=3)
     assert resolve("steps=9", model="small")[0] == Fields(steps=9)
+
+
+def test_a_models_name_goes_before_its_family() -> None:
+    assert resolve_settings(INFO, Fields, "any", family="sdxl")[0] == Fields(steps=7, tau=0.1)
+    assert resolve_settings(INFO, Fields, "small", family="sdxl")[0] == Fields(steps=3, tau=0.1)
+
+
+def test_a_preset_replaces_the_models_defaults_and_sets_go_on_top() -> None:
+    paper = partial(resolve_settings, INFO, Fields, preset="paper")
+    assert paper("small")[0] == Fields(tau=0.3, kind="b")
+    assert paper("small", family="sdxl")[0] == Fields(tau=0.4, kind="b")
+    assert paper("small", [parse_set("tau=1")])[0] == Fields(tau=1, kind="b")
+
+
+def test_an_unknown_preset_names_what_there_is() -> None:
+    with pytest.raises(UnknownName, match=r'no preset "papers"\. Did you mean "paper"\? It has: p'):
+        resolve_settings(INFO, Fields, "any", preset="papers")
+    with pytest.raises(UnknownName, match="It has none"):
+        resolve_settings(replace(INFO, presets={}), Fields, "any", preset="paper")
+    anchor = replace(INFO, presets={}, anchor=True)
+    assert resolve_settings(anchor, Fields, "any", preset="paper")[0] == Fields()
+
+
+@pytest.mark.parametrize("name", registry.methods.names())
+def test_every_preset_of_every_method_is_a_setting(name: str) -> None:
+    method = registry.methods.load(name)
+    for preset, card in method.info.presets.items():
+        for model in ("scenes", *card.by_model):
+            resolve = partial(resolve_settings, method.info, method.Setting, family=model)
+            assert resolve(model, preset=preset)
 
 
 @pytest.mark.parametrize(
