@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +102,20 @@ def _methods() -> Iterator[str]:
         if rows:
             yield _table(("field", "stage", "default", "range", "meaning"), rows)
         for model, values in sorted(info.defaults.items()):
-            chosen = ", ".join(f"`{field}={_plain(value)}`" for field, value in values.items())
-            yield f"With `{model}`: {chosen}."
+            yield f"With `{model}`: {_fields(values)}."
+        for preset, card in info.presets.items():
+            yield f"`--preset {preset}` ({card.source}): {_fields(card.settings)}."
+            for model, values in card.by_model.items():
+                yield f"`--preset {preset}` with `{model}` besides: {_fields(values)}."
         if info.sweep:
             grid = ", ".join(
                 f"`{field}={','.join(map(_plain, values))}`" for field, values in info.sweep.items()
             )
             yield f"Default sweep: {grid}."
+
+
+def _fields(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{field}={_plain(value)}`" for field, value in values.items())
 
 
 def _described(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
