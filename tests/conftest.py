@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -59,6 +60,14 @@ def _named_fault(request: pytest.FixtureRequest, record_property: Any) -> None:
     """Put the fault that a test is marked with into its report."""
     if marker := request.node.get_closest_marker("fault"):
         record_property("fault", marker.args[0])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_fixtures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the inversions of what several tests share from the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(HOME_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -84,14 +84,17 @@ def _table(found: Estimate) -> str:
         for one in found.methods
     ]
     without = f", without {', '.join(found.unmeasured)}" if found.unmeasured else ""
+    seconds, size = f"{duration(found.seconds)}{without}", f"{show_size(found.bytes)}{without}"
+    if len(found.unmeasured) == len(found.methods):
+        seconds = size = UNKNOWN
     memory = UNKNOWN if found.peak_memory is None else show_size(found.peak_memory)
     facts = [
         ("folder", str(found.folder)),
         ("samples", f"{found.samples} usable, {found.unusable} not"),
         ("model", f"{found.model} on {found.device}, {found.dtype}, {found.batch_size} at once"),
         ("cells", f"{found.cells}, {found.done} done"),
-        ("time", f"{duration(found.seconds)} of editing{without}"),
-        ("memory", f"{memory} at most, when measured"),
-        ("disk", f"{show_size(found.bytes)} of pictures and inversions{without}"),
+        ("editing", seconds),
+        ("peak memory", memory),
+        ("disk", size),
     ]
     return f"{align(facts)}\n\n{align([HEAD, *rows])}"

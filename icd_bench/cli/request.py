@@ -6,7 +6,6 @@ import inspect
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from icd_bench.run import RunRequest
 
 ANCHORS = ("identity", "jpeg", "vae-roundtrip")
-OF_A_SUITE = ("methods", "bench", "model", "subset", "seed", "preset", "sets", "sweeps", "zipped")
-"""Options whose place is in the suite file."""
+
+NATIVE = "native"
 
 R = TypeVar("R")
 
@@ -79,7 +78,7 @@ def requests_of(
         typer.Option("--zip", help="Swept fields vary together: first values, second values .."),
     ] = False,
     metrics: options.Metrics = None,
-    protocol: options.Protocol = "native",
+    protocol: options.Protocol = NATIVE,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -136,7 +135,6 @@ def requests_of(
     from icd_bench.run.cache import parse_size
     from icd_bench.run.suite import read_suite
 
-    given = locals()
     check_choice(engine, registry.engines.names(), "engine")
     if workers is not None and (engine == "inline" or workers < 1):
         raise UsageError(f"--workers {workers}: engine {engine} has at least 1, inline has none")
@@ -173,11 +171,23 @@ def requests_of(
         command=shlex.join(["icd-bench", *sys.argv[1:]]),
     )
     if suite is not None:
-        double = [name for name in OF_A_SUITE if given[name]]
-        if double or names or protocol != "native":
-            told = f"--{double[0]}" if double else "--metrics and --protocol"
-            raise UsageError(f"{suite}: a suite says what to run; write {told} there")
-        return read_suite(suite, replace(request, metrics=None), ANCHORS if anchors else ())
+        of_the_suite = {
+            "--method": methods,
+            "--bench": bench,
+            "--model": model,
+            "--subset": subset,
+            "--seed": seed,
+            "--preset": preset,
+            "--set": sets,
+            "--sweep": sweeps,
+            "--zip": zipped,
+            "--metrics": names,
+            "--protocol": protocol != NATIVE,
+        }
+        for option, value in of_the_suite.items():
+            if value:
+                raise UsageError(f"{suite}: a suite says what to run; write {option} there")
+        return read_suite(suite, request, ANCHORS if anchors else ())
     for option, value in (("--method", methods), ("--bench", bench)):
         if not value:
             raise UsageError(f"Missing option '{option}'; or give a suite file")
