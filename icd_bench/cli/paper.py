@@ -12,11 +12,16 @@ from icd_bench import registry
 from . import options
 from .output import check_choice, split_names
 
+TRAINING = "training"
+"""Not an experiment: the curves of the stages that made the adapters."""
+
 
 def paper(
     experiments: Annotated[
         list[str],
-        typer.Argument(metavar="NAME...", help="table1, table2, table4, fig4, fig5 or all."),
+        typer.Argument(
+            metavar="NAME...", help="table1, table2, table4, fig4, fig5 or all; training."
+        ),
     ],
     model: options.Model = "scenes",
     limit: Annotated[
@@ -34,7 +39,17 @@ def paper(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="COCO's files.  [default: as for icd-bench data]"),
+        typer.Option(
+            metavar="DIR",
+            help="COCO's files [default: as for icd-bench data]; for training: the stages' folder.",
+        ),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also put the tables here, between <!-- NAME --> and <!-- /NAME -->.",
+        ),
     ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -45,7 +60,7 @@ def paper(
 ) -> None:
     """Measure what the iCD paper's tables and figures compare (arXiv 2406.14539).
 
-    Results go to DIR as JSON, CSV, Markdown and figures; scores of single pictures are kept there
+    Results go to DIR as JSON, CSV and figures; scores of single pictures are kept there
     too, so the same command goes on where it was killed, and a larger --limit adds to them.
     """
     from icd_bench.paper.experiments import EXPERIMENTS
@@ -53,11 +68,15 @@ def paper(
 
     names = list(EXPERIMENTS) if experiments == ["all"] else experiments
     for name in names:
-        check_choice(name, (*EXPERIMENTS, "all"), "experiment")
+        check_choice(name, (*EXPERIMENTS, TRAINING, "all"), "experiment")
     options.check_place(device, dtype)
     model = model or "scenes"
     folder = out or Path("runs/paper") / Path(model).name
     report = registry.reports.load("paper")
+    if TRAINING in names:
+        for path in report.draw_training(data or Path("checkpoints/scenes"), folder):
+            print(path)
+        names.remove(TRAINING)
     for name in names:
         result = run_experiment(
             name,
@@ -74,3 +93,5 @@ def paper(
         print(report.summary(result))
         for path in report.write(result, folder):
             print(path)
+        if page:
+            report.insert(result, page)

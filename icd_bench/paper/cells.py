@@ -64,7 +64,8 @@ class Cells:
         self.columns = columns
         self._place |= {name: len(self._place) + place for place, name in enumerate(ids)}
         content = io.BytesIO()
-        np.savez_compressed(content, **{_IDS: np.array(list(self._place))}, **self.columns)
+        arrays: Any = {_IDS: np.array(list(self._place)), **self.columns}
+        np.savez_compressed(content, **arrays)
         write_file(self.path, content.getvalue())
 
     def read(self, ids: Sequence[str]) -> dict[str, Column]:

@@ -197,6 +197,9 @@ EXPERIMENTS: Final[dict[str, Callable[[int, Collection[str]], Experiment]]] = {
 }
 """Name -> maker of (steps of a multi-step encoder, names of the model's parts)."""
 
+GENERATED: Final = frozenset({"table4"})
+"""Those that need captions alone."""
+
 
 def by_encoder(rows: Sequence[Configuration]) -> dict[Walk | None, list[Configuration]]:
     """Return the rows by what they share: the way to noise."""

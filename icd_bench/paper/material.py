@@ -125,7 +125,7 @@ def material_for(spec: ModelSpec, kind: Kind, location: str | None = None) -> Ma
         location: folder of COCO's files; None: where ``icd-bench data get`` puts them.
     """
     if spec.resolution == 64:
-        metrics = ("psnr", "lpips_alex", "clip_image", "attribute_kept")
+        metrics: tuple[str, ...] = ("psnr", "lpips_alex", "clip_image", "attribute_kept")
         if kind == "generation":
             metrics = ("clip_text", "attribute_kept")
         return Material(
@@ -133,7 +133,7 @@ def material_for(spec: ModelSpec, kind: Kind, location: str | None = None) -> Ma
             steps=20, count=SCENES,
         )  # fmt: skip
     name = f"coco-{kind}"
-    measures = ("lpips_vgg_224", "dino_v2", "psnr")
+    measures: tuple[str, ...] = ("lpips_vgg_224", "dino_v2", "psnr")
     if kind == "generation":
         measures = ("clip_text_l14", "image_reward")
 

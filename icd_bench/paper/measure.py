@@ -76,11 +76,11 @@ class Bench:
         """
         for label in only:
             _check_label(label, experiment)
-        samples = self.material.take(limit, progress.say)
         obstacles = {row.label: self._obstacle(row) for row in experiment.configurations}
         rows = [row for row in experiment.configurations if not obstacles[row.label]]
         if not rows:
             raise MissingWeights(f"{experiment.name}: {next(iter(obstacles.values()))}")
+        samples = self.material.take(limit, progress.say)
         metrics = self._metrics(progress.say)
         cells = {row.label: self._cells(row, metrics) for row in rows}
         ids = [sample.id for sample in samples]
@@ -122,33 +122,39 @@ class Bench:
         self, title: str, rows: Sequence[Configuration], cells: dict[str, Cells],
         samples: Sequence[Sample], metrics: Sequence[Metric], progress: Progress,
     ) -> None:  # fmt: skip
-        """Compute what the cells lack, encoder by encoder, and keep it batch by batch."""
+        """Compute what the cells lack, batch by batch, so that a stop leaves all rows as far."""
         ids = [sample.id for sample in samples]
         lacking = {row.label: cells[row.label].missing(ids) for row in rows}
         left = sum(map(len, lacking.values()))
         progress.stage(title, len(rows) * len(samples), len(rows) * len(samples) - left)
         if left:
             judges, backbone = self._load(metrics)
+        for at in range(0, len(samples) if left else 0, self.batch_size):
             for group in by_encoder(rows).values():
-                for part in self._batches(samples, [lacking[row.label] for row in group]):
-                    todo = [r for r in group if lacking[r.label] & {s.id for s in part}]
-                    scenes = self._scenes(backbone, part)
-                    for row, columns in self._walk(backbone, judges, todo, part, scenes):
-                        keep = [i for i, s in enumerate(part) if s.id in lacking[row.label]]
-                        cells[row.label].add(
-                            [part[i].id for i in keep],
-                            {name: column[keep] for name, column in columns.items()},
-                        )
-                        progress.advance(len(keep))
+                wanted = set().union(*(lacking[row.label] for row in group))
+                part = [s for s in samples[at : at + self.batch_size] if s.id in wanted]
+                todo = [row for row in group if lacking[row.label] & {s.id for s in part}]
+                for row, columns in self._walk(backbone, judges, todo, part):
+                    keep = [i for i, s in enumerate(part) if s.id in lacking[row.label]]
+                    cells[row.label].add(
+                        [part[i].id for i in keep],
+                        {name: column[keep] for name, column in columns.items()},
+                    )
+                    progress.advance(len(keep))
         progress.close()
 
     def _walk(
         self, backbone: Backbone, judges: Judges, rows: Sequence[Configuration],
-        samples: Sequence[Sample], scenes: Scenes,
+        samples: Sequence[Sample],
     ) -> Iterator[tuple[Configuration, dict[str, Column]]]:  # fmt: skip
         """Yield the scores of rows with one encoder, on one batch."""
         from icd_bench.diffusion.latent_nll import latent_nll
 
+        if not rows:
+            return
+        prompts = [sample.target_prompt for sample in samples]
+        seeds = [sample_seed(self.seed, sample.id) for sample in samples]
+        scenes = Scenes.of(backbone, prompts, seeds)
         pictures = read(samples, backbone.resolution, self.material.protocol, self.device)
         noise: Tensor
         if rows[0].encode is None:
@@ -165,19 +171,6 @@ class Bench:
                 made = backbone.decode_latents(decoder(row.decode))
                 inverted = row.encode is not None
                 yield row, likelihood | judges.score(samples, pictures, made, inverted)
-
-    def _batches(
-        self, samples: Sequence[Sample], lacking: Sequence[set[str]]
-    ) -> Iterator[list[Sample]]:
-        """Yield the samples that a row lacks, batch by batch."""
-        wanted = set().union(*lacking)
-        todo = [sample for sample in samples if sample.id in wanted]
-        for at in range(0, len(todo), self.batch_size):
-            yield todo[at : at + self.batch_size]
-
-    def _scenes(self, backbone: Backbone, samples: Sequence[Sample]) -> Scenes:
-        prompts = [sample.target_prompt for sample in samples]
-        return Scenes.of(backbone, prompts, [sample_seed(self.seed, s.id) for s in samples])
 
     def _load(self, metrics: Sequence[Metric]) -> tuple[Judges, Backbone]:
         from icd_bench.diffusion.backbone import Backbone

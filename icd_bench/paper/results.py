@@ -157,13 +157,19 @@ def summarise(
         if target is not None and features is not None and len(features) > 1:
             found = frechet_interval(features, target, resamples=SET_RESAMPLES)
             values[distance] = Value(found.value, found.low, found.high, len(features))
-        c = one.configuration
+        row = one.configuration
         rows.append(
             Row(
-                c.label, c.title, c.group, c.encode and asdict(c.encode),
-                c.decode and asdict(c.decode), one.rows_a_sample, values, one.obstacle,
+                label=row.label,
+                title=row.title,
+                group=row.group,
+                encode=None if row.encode is None else asdict(row.encode),
+                decode=None if row.decode is None else asdict(row.decode),
+                nfe=one.rows_a_sample,
+                values=values,
+                obstacle=one.obstacle,
             )
-        )  # fmt: skip
+        )
     columns = {one.configuration.label: one.columns for one in measured}
     tested = [
         _test(claim, measure, columns)

@@ -12,7 +12,7 @@ from icd_bench.run.devices import PIXELS_ON_ACCELERATOR, PIXELS_ON_CPU, choose_d
 from icd_bench.run.progress import RememberingProgress, make_progress
 from icd_bench.run.provenance import command_line, provenance
 
-from .experiments import EXPERIMENTS, Experiment
+from .experiments import EXPERIMENTS, GENERATED, Experiment, Kind
 from .material import Material, material_for
 from .measure import Bench, Measured
 from .results import LATENT_NLL, Measure, Result, summarise
@@ -53,8 +53,7 @@ def run_experiment(
         MissingWeights: the model, or a measure, lacks files; the message says how to get them.
     """
     spec = find_model(model)
-    experiment = EXPERIMENTS[name](1, ())
-    kind = "generation" if all(r.encode is None for r in experiment.configurations) else "inversion"
+    kind: Kind = "generation" if name in GENERATED else "inversion"
     material = material_for(spec, kind, str(data) if data else None)
     experiment = EXPERIMENTS[name](material.steps, [part.name for part in spec.parts])
     device = choose_device(device)

@@ -1,5 +1,6 @@
 """The paper's tables and figures as measured: text, Markdown, CSV and pictures."""
 
-from .output import markdown, summary, write
+from .output import insert, markdown, summary, write
+from .training import draw_training
 
-__all__ = ["markdown", "summary", "write"]
+__all__ = ["draw_training", "insert", "markdown", "summary", "write"]

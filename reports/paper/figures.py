@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 def draw(result: Result, folder: Path, formats: Sequence[str]) -> list[Path]:
     """Draw the figure of an experiment."""
     with paper_style():
-        return save(FIGURES[result.experiment](result), folder, result.experiment, formats)
+        figure = FIGURES[result.experiment](result)
+        paths: list[Path] = save(figure, folder, result.experiment, formats)
+        return paths
 
 
 def turn_on(result: Result) -> Figure:
     """Reconstruction against the threshold below which guidance of scale 8 is on."""
-    figure = new_figure(6.6, 2.9)
+    figure: Figure = new_figure(6.6, 2.9)
     panels = _panels(figure, ("psnr", "lpips_alex"), result)
     for axes, measure in panels:
         for index, group in enumerate(_groups(result.rows)):
@@ -36,7 +38,7 @@ def turn_on(result: Result) -> Figure:
 
 def trade_off(result: Result) -> Figure:
     """Guidance scale and tau: reconstruction, what is generated, and one against the other."""
-    figure = new_figure(7.2, 2.9)
+    figure: Figure = new_figure(7.2, 2.9)
     inverted = [row for row in result.rows if row.encode]
     drawn = [row for row in result.rows if not row.encode]
     measures = {measure.name: measure for measure in result.measures}
@@ -44,12 +46,11 @@ def trade_off(result: Result) -> Figure:
     scales = sorted({_guidance(row)["scale"] for row in inverted})
     for index, scale in enumerate(scales):
         name = f"guidance {scale:g}"
-        of_scale = [
-            [row for row in rows if _guidance(row)["scale"] == scale] for rows in (inverted, drawn)
-        ]
-        _line(left, of_scale[0], measures["psnr"], index, name)
-        _line(middle, of_scale[1], measures["attribute_kept"], index, name)
-        _trade(right, *of_scale, index)
+        up = [row for row in inverted if _guidance(row)["scale"] == scale]
+        down = [row for row in drawn if _guidance(row)["scale"] == scale]
+        _line(left, up, measures["psnr"], index, name)
+        _line(middle, down, measures["attribute_kept"], index, name)
+        _trade(right, up, down, index)
     for axes in (left, middle):
         axes.set_xlabel("guidance is on for t ≤ 1000 τ")
     left.set_ylabel("inverted: PSNR (dB)")

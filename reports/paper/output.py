@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from icd_bench.errors import UsageError
 from icd_bench.paper.results import Result
 from icd_bench.run.files import write_file
 
@@ -41,15 +42,26 @@ def markdown(result: Result) -> str:
 
 
 def write(result: Result, folder: Path) -> list[Path]:
-    """Write ``<experiment>.csv``, ``.md`` and, for a figure, its pictures; return the files."""
-    paths = {
-        folder / f"{result.experiment}.csv": _table(result),
-        folder / f"{result.experiment}.md": markdown(result),
-    }
-    for path, text in paths.items():
-        write_file(path, text.encode())
+    """Write ``<experiment>.csv`` and, for a figure, its pictures; return all files."""
+    table = folder / f"{result.experiment}.csv"
+    write_file(table, _table(result).encode())
     pictures = draw(result, folder, FORMATS) if result.experiment in FIGURES else []
-    return [folder / f"{result.experiment}.json", *paths, *pictures]
+    return [folder / f"{result.experiment}.json", table, *pictures]
+
+
+def insert(result: Result, page: Path) -> None:
+    """Put the tables into a Markdown page, between ``<!-- NAME -->`` and ``<!-- /NAME -->``.
+
+    Raises:
+        UsageError: the page has no such place.
+    """
+    start, end = f"<!-- {result.experiment} -->", f"<!-- /{result.experiment} -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(start)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise UsageError(f"{page}: there is no place between {start} and {end} for the tables")
+    text = f"{before}{start}\n\n{markdown(result)}\n{end}{after}"
+    write_file(page, text.encode())
 
 
 def _table(result: Result) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from icd_bench.errors import UsageError
 from icd_bench.paper.results import Finding, Measure, Result, Row, Value
-from icd_bench.reports.paper import markdown, summary, write
+from icd_bench.reports.paper import draw_training, insert, markdown, summary, write
 
 PSNR = Measure("psnr", "PSNR", "higher", "dB", "psnr|v1")
 LPIPS = Measure("lpips_alex", "LPIPS", "lower", "", "lpips|v1")
@@ -80,6 +81,18 @@ def test_the_csv_has_ends_and_published_numbers(tmp_path: Path) -> None:
     assert (lines[0]["mean"], lines[0]["low"], lines[0]["published"]) == ("24.5", "24.25", "17.75")
 
 
+def test_tables_go_to_their_place_in_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- table2 -->\nold\n<!-- /table2 -->\nafter\n")
+    insert(TABLE, page)
+    insert(TABLE, page)
+    text = page.read_text()
+    assert text == f"before\n<!-- table2 -->\n\n{markdown(TABLE)}\n<!-- /table2 -->\nafter\n"
+    page.write_text("nothing")
+    with pytest.raises(UsageError, match="<!-- table2 -->"):
+        insert(TABLE, page)
+
+
 def test_results_come_back_from_their_file(tmp_path: Path) -> None:
     assert Result.read(TABLE.write(tmp_path)) == TABLE
     (tmp_path / "table2.json").write_text("{}")
@@ -104,5 +117,17 @@ def test_figures_are_drawn_of_whatever_was_measured(tmp_path: Path) -> None:
     missing = Row("x", "", "a", None, fig4[0].decode, 0, {}, "not measured yet")
     for name, rows in (("fig4", (*fig4, missing)), ("fig5", tuple(fig5))):
         paths = write(result(name, "", rows), tmp_path)
-        assert [path.suffix for path in paths] == [".json", ".csv", ".md", ".svg", ".png"]
+        assert [path.suffix for path in paths] == [".json", ".csv", ".svg", ".png"]
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
+
+
+def test_training_curves_are_drawn_from_the_logs(tmp_path: Path) -> None:
+    for stage in ("icd-4a", "icd-4a-plain"):
+        (tmp_path / stage).mkdir()
+        lines = [{"step": 25, "reverse": 0.1, "forward": 0.2}, {"step": 50, "psnr": 28.0}]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (tmp_path / stage / "log.jsonl").write_text(text)
+    paths = draw_training(tmp_path, tmp_path / "out")
+    assert [path.name for path in paths] == ["training.svg", "training.png"]
+    with pytest.raises(UsageError, match="no stage of iCD"):
+        draw_training(tmp_path / "out", tmp_path)
