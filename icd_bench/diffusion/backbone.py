@@ -27,8 +27,8 @@ from icd_bench.errors import UsageError
 if TYPE_CHECKING:
     from icd_bench.models import ModelSpec
 
-_PIXELS_AT_ONCE = 16 * 512 * 512
-"""Pixels that the autoencoder handles in one go."""
+_BYTES_AT_ONCE = 2 * 16 * 512 * 512
+"""Pixels times bytes of a number that the autoencoder handles in one go."""
 
 
 class Backbone:
@@ -170,7 +170,8 @@ class Backbone:
 
     @property
     def _pictures_at_once(self) -> int:
-        return max(1, _PIXELS_AT_ONCE // self.resolution**2)
+        picture: int = self.vae.dtype.itemsize * self.resolution**2
+        return max(1, _BYTES_AT_ONCE // picture)
 
     # ------------------------------------------------------------------ networks
 

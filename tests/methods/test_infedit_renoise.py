@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from golden_cases import GOLDEN
 from pydantic import ValidationError
 from torch import ones
 
 from icd_bench.api import Batch, BlendWords, Edits
 from icd_bench.diffusion.backbone import Backbone
+from icd_bench.errors import MissingWeights
 from icd_bench.methods.infedit import InfEdit, InfEditSetting
 from icd_bench.methods.renoise import ReNoise, ReNoiseSetting
+from icd_bench.run import RunRequest, make_plan
 
 
 @pytest.mark.parametrize(
@@ -33,6 +38,17 @@ def test_only_guidance_belongs_to_renoises_edit() -> None:
         "guidance_scale"
     }
     assert InfEditSetting().inversion_fields() == {"steps": 12, "posterior": "mean"}
+
+
+def test_renoise_needs_a_consistency_network_for_its_own_sampler_only() -> None:
+    """The golden pipeline has none; plain DDIM is what its family gets by default."""
+    request = RunRequest(("renoise",), "scenes", str(GOLDEN / "tiny-sd"), limit=1)
+    (planned,) = make_plan(request).methods
+    assert planned.settings[0].sampler == "ddim"
+    with pytest.raises(MissingWeights, match="lcm"):
+        make_plan(replace(request, sets=("sampler=lcm",)))
+    (scenes,) = make_plan(replace(request, model="scenes")).methods
+    assert scenes.settings[0].needs == ("lcm",)
 
 
 def test_rounds_and_ranges_change_below_t_250() -> None:

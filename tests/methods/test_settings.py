@@ -46,9 +46,14 @@ def test_every_method_follows_the_interface(name: str) -> None:
             method.Setting(**{**defaults.model_dump(), field: value})
 
 
-@pytest.mark.parametrize("name", ["ddim", "npi", "proxnpi", "direct_inversion", "sdedit"])
+@pytest.mark.parametrize("name", ["ddim", "npi", "proxnpi", "direct_inversion"])
 def test_steps_belong_to_the_inversion(name: str) -> None:
     assert methods.load(name).Setting(steps=7).inversion_fields() == {"steps": 7}
+
+
+def test_the_sampler_and_the_noisy_start_belong_to_sdedits_inversion() -> None:
+    fields = methods.load("sdedit").Setting().inversion_fields()
+    assert fields.keys() == {"steps", "sampler", "posterior"}
 
 
 def test_null_embeddings_hold_for_one_guidance_scale() -> None:
@@ -67,8 +72,8 @@ def test_noise_is_extracted_under_the_sources_guidance() -> None:
     assert fields.keys() == {"steps", "skip", "eta", "source_guidance_scale"}
 
 
-def test_only_the_timestep_set_belongs_to_icds_inversion() -> None:
-    assert ICDSetting().inversion_fields() == {"timestep_set": "4a"}
+def test_timestep_set_and_posterior_belong_to_icds_inversion() -> None:
+    assert ICDSetting().inversion_fields() == {"timestep_set": "4a", "posterior": "mean"}
 
 
 @pytest.mark.parametrize(
