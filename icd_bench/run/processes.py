@@ -104,7 +104,7 @@ class LocalWorkers:
 def serve(theirs: Connection, post: Post) -> None:
     """Compute what comes through a connection until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     worker = Worker(post)
     theirs.send(worker.begin())
     while True:
@@ -146,7 +146,8 @@ def threads_of(workers: int) -> int:
     return max(1, torch.get_num_threads() // workers)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Wait until the process that began this one is no more, and end this one too."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

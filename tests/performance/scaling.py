@@ -1,6 +1,6 @@
 """How engines scale, and what the driver of a cluster can take; prints one JSON object.
 
-    python tests/performance/scaling.py [--engine processes|ray] [--samples 96] [--cells 2000]
+    python tests/performance/scaling.py [--engine processes|ray] [--samples 256] [--cells 2000]
 
 Scaling: an iCD sweep on scenes with one worker and with two, a processor each; the seconds of a
 run of one sample are taken off, so that loading does not count. Driver: cells with 512-pixel
@@ -83,11 +83,9 @@ def driver(folder: Path, cells: int) -> dict[str, float]:
         stored = seconds(store)
         replayed = seconds(writer.folder.records)
         compacted = seconds(writer.compact)
-        size = sum(path.stat().st_size for path in writer.folder.events_path.iterdir())
     return {
         "cells": cells,
         "bytes_of_a_picture": len(png),
-        "bytes_of_an_event": size / cells,
         "milliseconds_to_store": 1000 * stored / cells,
         "milliseconds_to_replay": 1000 * replayed / cells,
         "milliseconds_to_compact": 1000 * compacted / cells,
@@ -106,7 +104,7 @@ def _cell(folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--engine", default="processes", choices=("processes", "ray"))
-    parser.add_argument("--samples", type=int, default=96)
+    parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--cells", type=int, default=2000)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

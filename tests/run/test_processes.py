@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -64,6 +66,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.fault("a worker that hangs in native code")
 def test_a_process_that_hangs_in_native_code_is_ended(
     run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +87,40 @@ def serve_impatiently(*arguments: Any) -> None:
     serve(*arguments)
 
 
+ORPHANED = """
+import multiprocessing, time
+from icd_bench.run.processes import end_with_parent
+if __name__ == "__main__":
+    child = multiprocessing.get_context("spawn").Process(target=end_with_parent)
+    child.start()
+    print(child.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_worker_ends_with_its_driver(tmp_path: Path) -> None:
+    program = tmp_path / "driver.py"
+    program.write_text(ORPHANED)
+    command = [sys.executable, str(program)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        child = int(driver.stdout.readline())
+        assert Path(f"/proc/{child}").exists()
+        driver.kill()
+    limit = time.monotonic() + 60
+    while is_running(child):
+        assert time.monotonic() < limit, "the worker outlives its driver"
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process computes; one that is dead but not buried does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_a_process_sees_one_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VISIBLE, "3,5")
     assert visible_accelerators() == ["3", "5"]
@@ -102,6 +139,7 @@ def test_engines_are_found_by_name() -> None:
 # ---------------------------------------------------------------------------------- ray
 
 
+@pytest.mark.fault("a worker that is killed")
 def test_a_run_whose_actor_is_killed_ends_like_one_of_this_process(run: Run, place: Path) -> None:
     pytest.importorskip("ray", reason="the extra is not installed: pip install icd-bench[ray]")
     asked: dict[str, Any] = {"methods": (MORTAL,), "sweeps": ("strength=0.2,0.8",)}
