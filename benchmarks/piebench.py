@@ -23,10 +23,10 @@ from icd_bench.registry import suggest
 
 from .captions import read_blend_words, strip_brackets
 from .card_files import card_of
+from .edit_types import CATEGORIES
 from .errata_files import Errata, errata_of
 from .picture_files import PictureFile, find_picture
 from .run_length import decode_runs
-from .scenes.edits import CATEGORIES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -304,3 +304,24 @@ class Metric(Protocol):
 
     def score(self, batch: Scored) -> NDArray[np.float64]:
         """Return (N,) values; NaN where the metric does not apply to a sample."""
+
+
+@runtime_checkable
+class SetMetric(Protocol):
+    """A score of all edits of a method and setting together, against another set of pictures."""
+
+    info: ClassVar[MetricInfo]
+    enough: ClassVar[int]
+    """Number of edits below which a value is doubtful."""
+
+    def load(self, device: str = "cpu") -> None:
+        """Bring weights to the device; raises MissingWeights with the way to get them."""
+
+    def signature(self) -> str:
+        """How the number is made, the other set included."""
+
+    def features(self, images: Tensor) -> NDArray[np.float64]:
+        """Return (N, D) features of (N, 3, H, W) in [0, 1]."""
+
+    def distance(self, edited: NDArray[np.float64], sources: NDArray[np.float64]) -> float:
+        """Return the distance of N edits (N, D) to the other set, or to M sources (M, D)."""

@@ -7,15 +7,19 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from typing import TYPE_CHECKING
 
 from icd_bench.errors import BadSample
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused: 100 megapixels are 300 MB once decoded."""
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "TGA", "JPEG2000")
+"""Others are refused: some of them are programs (EPS), most are untried."""
 
 # What Pillow's decoders were seen to raise for damaged files, format by format.
 _DAMAGE = (
@@ -62,6 +66,9 @@ def decode_picture(data: bytes, where: str, field: str) -> NDArray[np.uint8]:
     Raises:
         BadSample: the file is no still picture, is damaged or is larger than ``MAX_PIXELS``.
     """
+    import numpy as np
+    from PIL import ImageOps
+
     image = _open(data, where, field)
     try:
         upright = ImageOps.exif_transpose(image)
@@ -76,7 +83,8 @@ def decode_mask(data: bytes, where: str, field: str) -> NDArray[np.bool_]:
     Raises:
         BadSample: as for :func:`decode_picture`.
     """
-    return np.asarray(decode_picture(data, where, field).mean(axis=2) >= 127.5)
+    light: NDArray[np.bool_] = decode_picture(data, where, field).mean(axis=2) >= 127.5
+    return light
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
@@ -95,6 +103,9 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 
 def through_jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """Return (H, W, 3) as a JPEG file with chroma subsampled 4:2:0 shows it."""
+    import numpy as np
+    from PIL import Image
+
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="JPEG", quality=quality, subsampling="4:2:0")
     return np.asarray(Image.open(buffer).convert("RGB"))
@@ -105,12 +116,14 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 
 
 def _open(data: bytes, where: str, field: str) -> Image.Image:
+    from PIL import Image, UnidentifiedImageError
+
     if not data:
         raise BadSample(where, field, "the file is empty", "copy it again")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
         frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     except Image.DecompressionBombError as error:
         raise _too_large(where, field) from error
@@ -130,6 +143,8 @@ def _open(data: bytes, where: str, field: str) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return _grey_to_8_bit(image).convert("RGB")
     if image.has_transparency_data:
@@ -141,6 +156,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _grey_to_8_bit(image: Image.Image) -> Image.Image:
+    import numpy as np
+    from PIL import Image
+
     values = np.array(image, dtype=np.float64)
     top = 1.0 if image.mode == "F" else 65535.0
     if not (values.min() >= 0 and values.max() <= top):

@@ -11,23 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from icd_bench.benchmarks.edit_types import CATEGORIES
+
 from .attributes import SCENE_ATTRIBUTES, THING_ATTRIBUTES, attributes, variants
 from .render import mask_of, render
 from .splits import allowed, draw_scene, draw_thing, generator
 from .world import IMAGE_SIZE, Scene
 
-CATEGORIES = (
-    "random",
-    "change_object",
-    "add_object",
-    "delete_object",
-    "change_content",
-    "change_pose",
-    "change_colour",
-    "change_material",
-    "change_background",
-    "change_style",
-)
 _EDITED: dict[int, tuple[str, ...]] = {
     1: ("kind",),
     4: ("size",),

@@ -3,20 +3,19 @@
 Radford et al. 2021, "Learning transferable visual models from natural language supervision",
 arXiv:2103.00020. The raw cosine, neither scaled nor clamped. ``clip_text``, ``clip_image`` and
 ``clip_target_image`` use the CLIP of the scenes world, which knows nothing else: samples from
-elsewhere score NaN. The same classes serve any other network (see :class:`CLIPSpec`).
+elsewhere score NaN. The same classes serve any other network (see ``clip_l14``).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from icd_bench.api import MetricInfo, Sample, Scored
 
-from .clip_network import SCENES_CLIP, CLIPNetwork, CLIPSpec, load_clip
-from .features import FeatureCache
+from .clip_network import SCENES_CLIP, CLIPEncoder, CLIPSource
 from .signature import sign
 
 if TYPE_CHECKING:
@@ -37,15 +36,15 @@ class CLIPMetric(ABC):
     family: ClassVar[str]
     version: ClassVar[int] = 1
 
-    def __init__(self, spec: CLIPSpec = SCENES_CLIP) -> None:
+    def __init__(self, spec: CLIPSource = SCENES_CLIP) -> None:
         self.spec = spec
         self.device = "cpu"
 
     def load(self, device: str = "cpu") -> None:
         """Bring the network to the device; raises MissingWeights."""
         self.device = device
-        self.clip: CLIPNetwork = load_clip(self.spec, device)
-        self.references = FeatureCache()
+        self.clip: CLIPEncoder = self.spec.load(device)
+        self.clip.forget_pictures()
 
     def signature(self) -> str:
         """Return how the number is made."""
@@ -56,8 +55,12 @@ class CLIPMetric(ABC):
             weights=self.spec.fingerprint(),
             size="network",
             resize="configured",
-            mask="none",
+            **self.rules(),
         )
+
+    def rules(self) -> dict[str, str]:
+        """Return what else belongs in the signature."""
+        return {"mask": "none"}
 
     def score(self, batch: Scored) -> NDArray[np.float64]:
         """Return (N,) values; NaN where the metric does not apply to a sample."""
@@ -80,14 +83,15 @@ class CLIPMetric(ABC):
         """Return one value for each of ``rows``."""
 
     def embed_edited(self, batch: Scored, rows: list[int]) -> Tensor:
-        """Return (R, D) unit embeddings of the edited pictures."""
-        return self.clip.images(batch.edited[rows].to(self.device))[0]
+        """Return (R, D) unit embeddings of the edited pictures, encoded once for all metrics."""
+        return self.clip.last.features(batch.edited)[0][rows]
 
-    def embed_reference(self, pictures: Tensor, batch: Scored, rows: list[int]) -> Tensor:
+    def embed_reference(
+        self, which: Literal["source", "target"], pictures: Tensor, batch: Scored, rows: list[int]
+    ) -> Tensor:
         """Return (R, D) unit embeddings of source or target pictures, each encoded once."""
-        keys = [batch.samples[row].digest for row in rows]
-        selected = pictures[rows].to(self.device)
-        return self.references.features(keys, selected, self.clip.images)[0]
+        keys = [f"{which}:{batch.samples[row].digest}" for row in rows]
+        return self.clip.references.features(keys, pictures[rows], self.clip.images)[0]
 
 
 class CLIPText(CLIPMetric):
@@ -108,7 +112,7 @@ class CLIPText(CLIPMetric):
     def measure(self, batch: Scored, rows: list[int]) -> NDArray[np.float64]:
         """Return the cosines of edited pictures and target prompts."""
         prompts = self.clip.texts([batch.samples[row].target_prompt for row in rows])
-        return _cosine(self.embed_edited(batch, rows), prompts)
+        return cosine(self.embed_edited(batch, rows), prompts)
 
 
 class CLIPImage(CLIPMetric):
@@ -127,8 +131,8 @@ class CLIPImage(CLIPMetric):
 
     def measure(self, batch: Scored, rows: list[int]) -> NDArray[np.float64]:
         """Return the cosines of edited and source pictures."""
-        reference = self.embed_reference(batch.source, batch, rows)
-        return _cosine(self.embed_edited(batch, rows), reference)
+        reference = self.embed_reference("source", batch.source, batch, rows)
+        return cosine(self.embed_edited(batch, rows), reference)
 
 
 class CLIPTargetImage(CLIPMetric):
@@ -150,11 +154,11 @@ class CLIPTargetImage(CLIPMetric):
         """Return the cosines of edited and truly edited pictures."""
         if batch.target is None:
             return np.full(len(rows), np.nan)
-        reference = self.embed_reference(batch.target, batch, rows)
-        return _cosine(self.embed_edited(batch, rows), reference)
+        reference = self.embed_reference("target", batch.target, batch, rows)
+        return cosine(self.embed_edited(batch, rows), reference)
 
 
-def _cosine(a: Tensor, b: Tensor) -> NDArray[np.float64]:
+def cosine(a: Tensor, b: Tensor) -> NDArray[np.float64]:
     """Return the (N,) inner products of unit vectors (N, D)."""
     cosines: NDArray[np.float64] = (a.double() * b.double()).sum(dim=1).cpu().numpy()
     return cosines

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from icd_bench.api import Sample
 
-from .features import Features
+from .features import FeatureCache, Features, LastBatch
 from .weights import PACKAGED, fingerprint, require
 
 if TYPE_CHECKING:
@@ -20,6 +21,54 @@ if TYPE_CHECKING:
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
 TEXTS_AT_ONCE = 512
+
+
+class CLIPEncoder(ABC):
+    """Unit embeddings of pictures and texts, encoded once for all metrics that need them."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, Tensor] = {}
+        self.forget_pictures()
+
+    def forget_pictures(self) -> None:
+        """Begin anew: names of reference pictures may mean other pictures from now on."""
+        self.references = FeatureCache()
+        self.last = LastBatch(self.images)
+
+    @abstractmethod
+    def images(self, images: Tensor) -> Features:
+        """Return ((N, D),) unit embeddings of (N, 3, H, W) in [0, 1], resized where needed."""
+
+    @abstractmethod
+    def encode_texts(self, texts: list[str]) -> Tensor:
+        """Return (N, D) unit embeddings."""
+
+    def texts(self, texts: Sequence[str]) -> Tensor:
+        """Return (N, D) unit embeddings; every text is encoded once."""
+        import torch
+
+        new = [text for text in dict.fromkeys(texts) if text not in self._texts]
+        for start in range(0, len(new), TEXTS_AT_ONCE):
+            part = new[start : start + TEXTS_AT_ONCE]
+            self._texts.update(zip(part, self.encode_texts(part), strict=True))
+        return torch.stack([self._texts[text] for text in texts])
+
+
+class CLIPSource(Protocol):
+    """Where a CLIP comes from, and for which samples it is meant."""
+
+    @property
+    def name(self) -> str:
+        """In signatures: ``net:<name>``."""
+
+    def applies(self, sample: Sample) -> bool:
+        """Return false for samples outside what the network has learned; they score NaN."""
+
+    def fingerprint(self) -> str:
+        """Return 8 hex digits of the files' contents, or "missing"."""
+
+    def load(self, device: str = "cpu") -> CLIPEncoder:
+        """Return the network, one copy for all metrics of a device; raises MissingWeights."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +80,12 @@ class CLIPSpec:
     folder: Path
     """Holds the configuration, the weights and the tokenizer."""
     how_to_get: str
-    applies: Callable[[Sample], bool] = lambda sample: True
+    meant_for: Callable[[Sample], bool] = lambda sample: True
     """False for samples outside what the network has learned; they score NaN."""
+
+    def applies(self, sample: Sample) -> bool:
+        """Return whether the network has learned what the sample shows."""
+        return self.meant_for(sample)
 
     def files(self) -> tuple[Path, ...]:
         """Return everything that decides a score: configuration, weights, tokenizer."""
@@ -44,6 +97,10 @@ class CLIPSpec:
         """Return 8 hex digits of the files' contents, or "missing"."""
         return fingerprint(self.files())
 
+    def load(self, device: str = "cpu") -> CLIPEncoder:
+        """Return the network; see :func:`load_clip`."""
+        return load_clip(self, device)
+
 
 def is_scene(sample: Sample) -> bool:
     """Return whether a sample comes from the scenes world."""
@@ -54,13 +111,13 @@ SCENES_CLIP = CLIPSpec(
     name="scenes",
     folder=PACKAGED / "scenes" / "clip",
     how_to_get="it is part of the package: install icd-bench again",
-    applies=is_scene,
+    meant_for=is_scene,
 )
 """The small CLIP that is trained on the scenes world and knows nothing else."""
 
 
-class CLIPNetwork:
-    """Unit embeddings of pictures and texts.
+class CLIPNetwork(CLIPEncoder):
+    """A CLIP of open_clip.
 
     Args:
         model: an open_clip model in evaluation mode.
@@ -82,31 +139,30 @@ class CLIPNetwork:
     ) -> None:
         self.model, self.tokenize = model, tokenize
         self.mean, self.std, self.size, self.squash = mean, std, size, squash
-        self._texts: dict[str, Tensor] = {}
+        super().__init__()
 
     def images(self, images: Tensor) -> Features:
         """Return ((N, D),) unit embeddings of (N, 3, H, W) in [0, 1], resized where needed."""
         import torch
 
-        pictures = fit(images.float(), self.size, self.squash)
+        device = next(self.model.parameters()).device
+        pictures = fit(images.float().to(device), self.size, self.squash)
         mean = pictures.new_tensor(self.mean).view(3, 1, 1)
         std = pictures.new_tensor(self.std).view(3, 1, 1)
         with torch.inference_mode():
             embeddings: Tensor = self.model.encode_image((pictures - mean) / std, normalize=True)
         return (embeddings,)
 
-    def texts(self, texts: Sequence[str]) -> Tensor:
-        """Return (N, D) unit embeddings; every text is encoded once."""
+    def encode_texts(self, texts: list[str]) -> Tensor:
+        """Return (N, D) unit embeddings."""
         import torch
 
         device = next(self.model.parameters()).device
-        new = [text for text in dict.fromkeys(texts) if text not in self._texts]
-        for start in range(0, len(new), TEXTS_AT_ONCE):
-            part = new[start : start + TEXTS_AT_ONCE]
-            with torch.inference_mode():
-                encoded = self.model.encode_text(self.tokenize(part).to(device), normalize=True)
-            self._texts.update(zip(part, encoded, strict=True))
-        return torch.stack([self._texts[text] for text in texts])
+        with torch.inference_mode():
+            encoded: Tensor = self.model.encode_text(
+                self.tokenize(texts).to(device), normalize=True
+            )
+        return encoded
 
 
 def load_clip(spec: CLIPSpec, device: str = "cpu") -> CLIPNetwork:

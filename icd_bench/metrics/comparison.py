@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -15,6 +16,30 @@ from .signature import sign
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
+
+
+PIXELS_AT_ONCE = 512 * 512
+"""More than that leaves a processor's caches, and a score waits for memory."""
+
+
+def piecewise(
+    measure: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    edited: Tensor,
+    reference: Tensor,
+    keep: Tensor | None,
+) -> Tensor:
+    """Return the (N,) values of a measure that goes through the pictures many times.
+
+    On a processor a few pictures at once, on an accelerator all of them.
+    """
+    import torch
+
+    size = len(edited)
+    if edited.device.type == "cpu":
+        size = max(1, PIXELS_AT_ONCE // (edited.shape[-2] * edited.shape[-1]))
+    kept = repeat(None) if keep is None else keep.split(size)
+    parts = zip(edited.split(size), reference.split(size), kept, strict=False)
+    return torch.cat([measure(*part) for part in parts])
 
 
 class Comparison(ABC):
@@ -36,6 +61,8 @@ class Comparison(ABC):
     """Background by the rule of PIE-Bench's scripts instead: see :meth:`measure_zeroed`."""
     mask_rule: ClassVar[str] = "area"
     """How background scores leave the edited pixels out, for the signature."""
+    size: ClassVar[str] = "native"
+    """At which size pictures are compared, for the signature."""
 
     device: str = "cpu"
 
@@ -50,7 +77,7 @@ class Comparison(ABC):
             self.version,
             **self.rules(),
             against=self.against,
-            size="native",
+            size=self.size,
             range="0-1",
             mask=self._mask_rule(),
         )
@@ -68,9 +95,9 @@ class Comparison(ABC):
             return values
         keep = None
         if self.region == "background" and batch.mask is not None:
-            keep = 1 - batch.mask[rows].to(self.device)
+            keep = 1 - self._take(batch.mask, rows)
         keys = [f"{self.against}:{batch.samples[row].digest}" for row in rows]
-        edited, reference = batch.edited[rows].to(self.device), reference[rows].to(self.device)
+        edited, reference = (self._take(each, rows) for each in (batch.edited, reference))
         if keep is not None and self.zeroed:
             measured = self.measure_zeroed(edited, reference, keep, keys)
         else:
@@ -110,6 +137,10 @@ class Comparison(ABC):
         Returns:
             (N,) values; NaN where ``keep`` is zero everywhere.
         """
+
+    def _take(self, pictures: Tensor, rows: list[int]) -> Tensor:
+        """Return rows of (N, C, H, W) on the device; all of them without a copy."""
+        return (pictures if len(rows) == len(pictures) else pictures[rows]).to(self.device)
 
     def _mask_rule(self) -> str:
         if self.region == "whole":

@@ -1,4 +1,4 @@
-"""Remembers the features of reference pictures, which many edits of a sample share."""
+"""Remembers features: of reference pictures for many edits, of edits for many metrics."""
 
 from __future__ import annotations
 
@@ -64,6 +64,25 @@ class FeatureCache:
         while self.size > self.capacity:
             _, oldest = self._rows.popitem(last=False)
             self.size -= _bytes(oldest)
+
+
+class LastBatch:
+    """The features of the batch that was encoded last, which several metrics of a network share.
+
+    Args:
+        encode: maps (N, 3, H, W) to feature tensors with N rows each.
+    """
+
+    def __init__(self, encode: Callable[[Tensor], Features]) -> None:
+        self.encode = encode
+        self._images: Tensor | None = None
+        self._features: Features = ()
+
+    def features(self, images: Tensor) -> Features:
+        """Return the features of (N, 3, H, W); the same tensor is not encoded again."""
+        if self._images is not images:
+            self._images, self._features = images, self.encode(images)
+        return self._features
 
 
 def _bytes(row: Features) -> int:

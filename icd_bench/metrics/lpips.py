@@ -1,116 +1,39 @@
 """Learned perceptual distance (LPIPS): 0 (equal) upwards, about 1 at most, lower is better.
 
 Zhang et al. 2018, "The unreasonable effectiveness of deep features as a perceptual metric",
-arXiv:1801.03924, eq. 1, version 0.1 of the linear heads, at the picture's own resolution.
+arXiv:1801.03924, eq. 1, version 0.1 of the linear heads. At the picture's own resolution, but for
+``lpips_vgg_224``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from icd_bench.api import MetricInfo
-from icd_bench.errors import UsageError
 
-from . import alexnet
 from .comparison import Comparison
-from .features import FeatureCache, Features
-from .weights import PACKAGED, fingerprint, require
+from .features import FeatureCache
+from .lpips_network import ALEX, SQUEEZE, VGG, Trunk, load_network
+from .resize import resize
+from .weights import PACKAGED, fingerprint
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CITATION = "Zhang et al. 2018, arXiv:1801.03924"
-MIN_SIDE = 31
-"""AlexNet leaves nothing of a smaller picture."""
-
-
-class LPIPSNetwork:
-    """AlexNet and the linear heads.
-
-    Args:
-        weights: AlexNet's tensors, see :func:`icd_bench.metrics.alexnet.alexnet_features`.
-        heads: five non-negative channel weights, (C,) each.
-    """
-
-    def __init__(self, weights: dict[str, Tensor], heads: Sequence[Tensor]) -> None:
-        self.weights, self.heads = weights, heads
-
-    def features(self, images: Tensor) -> Features:
-        """Return five unit-normalised activations (N, C, h, w) of (N, 3, H, W) in [0, 1]."""
-        import torch
-
-        if min(images.shape[-2:]) < MIN_SIDE:
-            height, width = images.shape[-2:]
-            raise UsageError(f"lpips: pictures of {width}x{height}: it needs {MIN_SIDE} pixels")
-        # The constants that LPIPS was trained with, for inputs in [-1, 1].
-        shift = images.new_tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)
-        scale = images.new_tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
-        # TF32 would cost three digits on an accelerator.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            activations = alexnet.alexnet_features((2 * images - 1 - shift) / scale, self.weights)
-            return tuple(a / (a.norm(dim=1, keepdim=True) + 1e-10) for a in activations)
-
-    def distance(self, a: Features, b: Features, keep: Tensor | None = None) -> Tensor:
-        """Return (N,) distances between two sets of features.
-
-        Args:
-            a: from :meth:`features`.
-            b: from :meth:`features`.
-            keep: (N, 1, H, W) weights of the pixels; each layer's map is averaged with the
-                weights' means over its cells.
-        """
-        from torch.nn.functional import adaptive_avg_pool2d
-
-        total = a[0].new_zeros(len(a[0]))
-        for layer_a, layer_b, head in zip(a, b, self.heads, strict=True):
-            distances = ((layer_a - layer_b).square() * head.view(-1, 1, 1)).sum(dim=1)
-            if keep is None:
-                total += distances.mean(dim=(1, 2))
-            else:
-                height, width = distances.shape[1:]
-                area = adaptive_avg_pool2d(keep.to(distances), (height, width))[:, 0]
-                total += (area * distances).sum(dim=(1, 2)) / area.sum(dim=(1, 2))
-        return total
-
-
-def files(folder: Path) -> tuple[Path, Path]:
-    """Return the weight files: the network and the linear heads."""
-    return folder / alexnet.FILE, folder / "alex_heads.safetensors"
-
-
-def load_network(folder: Path, device: str = "cpu") -> LPIPSNetwork:
-    """Load the network in float32; LPIPS metrics on the same device share one copy.
-
-    Raises:
-        MissingWeights: a file is not there.
-    """
-    require(files(folder), "lpips", "it is part of the package: install icd-bench again")
-    return _load_network(folder, device, fingerprint(files(folder)))
-
-
-@lru_cache(maxsize=4)
-def _load_network(folder: Path, device: str, digest: str) -> LPIPSNetwork:
-    """Load anew where the device or the weights (``digest``) differ."""
-    from safetensors.torch import load_file
-
-    network, heads = (load_file(file, device=device) for file in files(folder))
-    return LPIPSNetwork(
-        {name: tensor.float() for name, tensor in network.items()},
-        [heads[f"lin{index}.weight"].float() for index in range(len(heads))],
-    )
 
 
 class LPIPS(Comparison):
     """LPIPS to the source picture.
 
     Args:
-        folder: where the weights lie (default: in the package).
+        folder: where the heads lie, and AlexNet (default: in the package).
     """
 
     family = "lpips"
+    trunk: ClassVar[Trunk] = ALEX
     mask_rule = "area-composite"
     info: ClassVar[MetricInfo] = MetricInfo(
         name="lpips_alex",
@@ -128,12 +51,13 @@ class LPIPS(Comparison):
     def load(self, device: str = "cpu") -> None:
         """Bring the network to the device; raises MissingWeights."""
         super().load(device)
-        self.network = load_network(self.folder, device)
+        self.network = load_network(self.trunk, self.folder, device)
         self.references = FeatureCache()
 
     def rules(self) -> dict[str, str]:
         """Return network and weights, for the signature."""
-        return {"net": "alex", "weights": fingerprint(files(self.folder))}
+        weights = fingerprint(self.trunk.files(self.folder))
+        return {"net": self.trunk.name, "weights": weights}
 
     def measure(
         self, edited: Tensor, reference: Tensor, keep: Tensor | None, keys: Sequence[str]
@@ -189,6 +113,79 @@ class ZeroedLPIPS(BackgroundLPIPS):
     info: ClassVar[MetricInfo] = MetricInfo(
         name="zeroed_lpips_alex",
         title="LPIPS (AlexNet), edited pixels set to zero",
+        direction="lower",
+        unit="",
+        citation="Ju et al. 2023, arXiv:2310.01506",
+        needs=("mask",),
+        on_request=True,
+        range=(0, None),
+    )
+
+
+class VGGLPIPS(LPIPS):
+    """LPIPS with VGG16 to the source picture."""
+
+    trunk = VGG
+    info: ClassVar[MetricInfo] = MetricInfo(
+        name="lpips_vgg",
+        title="LPIPS (VGG16)",
+        direction="lower",
+        unit="",
+        citation=CITATION,
+        on_request=True,
+        range=(0, None),
+    )
+
+
+class VGG224LPIPS(VGGLPIPS):
+    """LPIPS with VGG16 on 224x224, as iCD's scripts compute it with the package piq.
+
+    piq normalises inputs in [0, 1] with ImageNet's mean and deviation, which are LPIPS' own
+    constants for inputs in [-1, 1]. Both pictures are brought to size in 8 bits before.
+    """
+
+    side: ClassVar[int] = 224
+    size = "224-bicubic"
+    info: ClassVar[MetricInfo] = MetricInfo(
+        name="lpips_vgg_224",
+        title="LPIPS (VGG16) on 224x224",
+        direction="lower",
+        unit="",
+        citation=f"{CITATION}; as in Starodubcev et al. 2024, arXiv:2406.14539",
+        on_request=True,
+        range=(0, None),
+    )
+
+    def measure(
+        self, edited: Tensor, reference: Tensor, keep: Tensor | None, keys: Sequence[str]
+    ) -> Tensor:
+        """Return (N,) distances of the pictures at 224x224."""
+        small = [resize(pictures, (self.side, self.side)) for pictures in (edited, reference)]
+        return super().measure(small[0], small[1], keep, keys)
+
+
+class SqueezeLPIPS(LPIPS):
+    """LPIPS with SqueezeNet to the source picture."""
+
+    trunk = SQUEEZE
+    info: ClassVar[MetricInfo] = MetricInfo(
+        name="lpips_squeeze",
+        title="LPIPS (SqueezeNet)",
+        direction="lower",
+        unit="",
+        citation=CITATION,
+        on_request=True,
+        range=(0, None),
+    )
+
+
+class ZeroedSqueezeLPIPS(ZeroedLPIPS):
+    """LPIPS (SqueezeNet), edited pixels set to zero, as PIE-Bench's scripts compute it."""
+
+    trunk = SQUEEZE
+    info: ClassVar[MetricInfo] = MetricInfo(
+        name="zeroed_lpips_squeeze",
+        title="LPIPS (SqueezeNet), edited pixels set to zero",
         direction="lower",
         unit="",
         citation="Ju et al. 2023, arXiv:2310.01506",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from icd_bench.api import MetricInfo
 
-from .comparison import Comparison
+from .comparison import Comparison, piecewise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +48,7 @@ class MSE(Comparison):
         self, edited: Tensor, reference: Tensor, keep: Tensor | None, keys: Sequence[str]
     ) -> Tensor:
         """Return (N,) values; see :func:`mse`."""
-        return mse(edited, reference, keep)
+        return piecewise(mse, edited, reference, keep)
 
 
 class BackgroundMSE(MSE):

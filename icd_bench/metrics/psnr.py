@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from icd_bench.api import MetricInfo
 
-from .comparison import Comparison
+from .comparison import Comparison, piecewise
 from .mse import mse
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class PSNR(Comparison):
         self, edited: Tensor, reference: Tensor, keep: Tensor | None, keys: Sequence[str]
     ) -> Tensor:
         """Return (N,) values in dB; see :func:`psnr`."""
-        return psnr(edited, reference, keep)
+        return piecewise(psnr, edited, reference, keep)
 
 
 class BackgroundPSNR(PSNR):

@@ -7,14 +7,14 @@ K2 = 0.03, data range 1, mean over channels and over the pixels whose window lie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import exp
 from typing import TYPE_CHECKING, ClassVar
 
 from icd_bench.api import MetricInfo
 from icd_bench.errors import UsageError
 
-from .comparison import Comparison
+from .comparison import Comparison, piecewise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,6 +67,23 @@ def _ssim_map(edited: Tensor, reference: Tensor, keep: Tensor | None) -> Tensor:
         def local_mean(values: Tensor) -> Tensor:
             return _blur(kept * values) / weight
 
+    luminance, structure = _maps(x, y, local_mean)
+    return luminance * structure
+
+
+def similarity_maps(edited: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the two factors of eq. 13 around every inner pixel, (N, C, H - 10, W - 10) each.
+
+    The first compares luminance, the second contrast and structure.
+
+    Args:
+        edited: (N, C, H, W) in [0, 1], float64.
+        reference: (N, C, H, W) in [0, 1], float64.
+    """
+    return _maps(edited, reference, _blur)
+
+
+def _maps(x: Tensor, y: Tensor, local_mean: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
     mean_x, mean_y = local_mean(x), local_mean(y)
     var_x = local_mean(x * x) - mean_x.square()
     var_y = local_mean(y * y) - mean_y.square()
@@ -74,7 +91,7 @@ def _ssim_map(edited: Tensor, reference: Tensor, keep: Tensor | None) -> Tensor:
 
     luminance = (2 * mean_x * mean_y + C1) / (mean_x.square() + mean_y.square() + C1)
     structure = (2 * cov + C2) / (var_x + var_y + C2)
-    return luminance * structure
+    return luminance, structure
 
 
 def _blur(values: Tensor) -> Tensor:
@@ -113,7 +130,7 @@ class SSIM(Comparison):
         self, edited: Tensor, reference: Tensor, keep: Tensor | None, keys: Sequence[str]
     ) -> Tensor:
         """Return (N,) values; see :func:`ssim`."""
-        return ssim(edited, reference, keep)
+        return piecewise(ssim, edited, reference, keep)
 
 
 class BackgroundSSIM(SSIM):
@@ -173,8 +190,12 @@ class ZeroedSSIM(BackgroundSSIM):
         self, edited: Tensor, reference: Tensor, keep: Tensor | None, keys: Sequence[str]
     ) -> Tensor:
         """Return (N,) values over the whole frame."""
-        from torch.nn.functional import pad
+        return piecewise(_mirrored_ssim, edited, reference, None)
 
-        border = (RADIUS,) * 4
-        mirrored = [pad(pictures, border, mode="reflect") for pictures in (edited, reference)]
-        return _ssim_map(mirrored[0], mirrored[1], None).mean(dim=(1, 2, 3))
+
+def _mirrored_ssim(edited: Tensor, reference: Tensor, keep: Tensor | None) -> Tensor:
+    from torch.nn.functional import pad
+
+    border = (RADIUS,) * 4
+    mirrored = [pad(pictures, border, mode="reflect") for pictures in (edited, reference)]
+    return _ssim_map(mirrored[0], mirrored[1], None).mean(dim=(1, 2, 3))

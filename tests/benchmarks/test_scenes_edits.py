@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from icd_bench.benchmarks.edit_types import CATEGORIES
 from icd_bench.benchmarks.scenes.attributes import attributes, distractors, variants
 from icd_bench.benchmarks.scenes.captions import caption
-from icd_bench.benchmarks.scenes.edits import CATEGORIES, edit_mask, pair
+from icd_bench.benchmarks.scenes.edits import edit_mask, pair
 from icd_bench.benchmarks.scenes.render import mask_of, render
 from icd_bench.benchmarks.scenes.splits import scene
 from icd_bench.benchmarks.scenes.world import VARIATIONS

@@ -10,7 +10,8 @@ import pytest
 
 from icd_bench.api import Benchmark, Sample
 from icd_bench.benchmarks.scenes.captions import parse
-from icd_bench.benchmarks.scenes.loader import SAMPLES, Scenes, training_pairs
+from icd_bench.benchmarks.scenes.loader import SAMPLES, Scenes
+from icd_bench.benchmarks.scenes.samples import training_pairs
 from icd_bench.errors import UsageError
 
 

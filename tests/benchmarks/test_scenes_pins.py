@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from icd_bench.benchmarks.scenes.edits import edit_mask, pair
-from icd_bench.benchmarks.scenes.loader import training_pairs
 from icd_bench.benchmarks.scenes.render import render
+from icd_bench.benchmarks.scenes.samples import training_pairs
 from icd_bench.benchmarks.scenes.splits import HELD_OUT
 from icd_bench.benchmarks.scenes.world import KINDS, MATERIALS, STYLES, VERSION, Scene, Thing
 

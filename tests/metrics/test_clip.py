@@ -44,7 +44,7 @@ def save_tiny_clip(folder: Path) -> CLIPSpec:
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     state = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, folder / WEIGHTS)
-    return CLIPSpec("tiny", folder, "train it", applies=is_scene)
+    return CLIPSpec("tiny", folder, "train it", meant_for=is_scene)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_text_and_source_are_encoded_once(tiny, scenes):
     first = image.score(scenes)
     text.score(scenes)
     assert text.clip is image.clip
-    assert len(image.references) == 6
+    assert len(image.clip.references) == 6
     # Other pixels under a known digest: the remembered embedding is used.
     other = make_scored(1 - scenes.source, scenes.edited, samples=scenes.samples)
     np.testing.assert_array_equal(image.score(other), first)

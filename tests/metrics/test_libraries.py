@@ -6,11 +6,13 @@ import lpips
 import numpy as np
 import pytest
 import torch
+from agreement_table import agree
 from metric_batches import make_scored
 from safetensors.torch import load_file
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from icd_bench.metrics.lpips import LPIPS, files
+from icd_bench.metrics.lpips import LPIPS
+from icd_bench.metrics.lpips_network import ALEX
 from icd_bench.metrics.psnr import psnr
 from icd_bench.metrics.ssim import ssim
 from icd_bench.metrics.weights import PACKAGED
@@ -37,7 +39,7 @@ def test_psnr_agrees_with_scikit_image(size):
         peak_signal_noise_ratio(x, y, data_range=1)
         for x, y in zip(planes(a), planes(b), strict=True)
     ]
-    np.testing.assert_allclose(psnr(b, a), expected, atol=1e-9)
+    agree("psnr", "scikit-image", psnr(b, a), expected, 1e-9)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -55,14 +57,14 @@ def test_ssim_agrees_with_scikit_image(size):
         )
         for x, y in zip(planes(a), planes(b), strict=True)
     ]
-    np.testing.assert_allclose(ssim(b, a), expected, atol=1e-9)
+    agree("ssim", "scikit-image", ssim(b, a), expected, 1e-9)
 
 
 @pytest.fixture(scope="module")
 def reference_lpips() -> lpips.LPIPS:
     """The lpips package with its own heads and the packaged convolutions."""
     network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    weights = load_file(files(PACKAGED / "lpips")[0])
+    weights = load_file(ALEX.files(PACKAGED / "lpips")[0])
     for name, parameter in network.net.named_parameters():
         _, index, kind = name.split(".")
         parameter.data.copy_(weights[f"features.{index}.{kind}"])
@@ -77,4 +79,4 @@ def test_lpips_agrees_with_the_package(size, reference_lpips):
     metric = LPIPS()
     metric.load()
     expected = reference_lpips(a, b, normalize=True).flatten()
-    np.testing.assert_allclose(metric.score(make_scored(a, b)), expected, atol=1e-6)
+    agree("lpips_alex", "lpips 0.1.4", metric.score(make_scored(a, b)), expected, 1e-6)

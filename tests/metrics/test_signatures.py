@@ -71,8 +71,11 @@ def test_card_is_complete(name):
     assert metric.info.name == name
     assert metric.info.title
     assert metric.info.citation
-    assert metric.info.range != (None, None)
-    assert ("mask" in metric.info.needs) == name.startswith(("background_", "zeroed_"))
+    unlimited = name in ("kid", "image_reward")
+    assert (metric.info.range == (None, None)) == unlimited
+    assert ("mask" in metric.info.needs) == bool(
+        re.search("^background_|^zeroed_|_edited$", name)
+    ) or name == "attribute_edited"
     assert ("target" in metric.info.needs) == name.startswith(("target_", "clip_target_"))
 
 

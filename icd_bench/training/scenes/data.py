@@ -45,7 +45,7 @@ def load_world(name: str = "scenes") -> World:
     benchmark = registry.benchmarks.load(name)
     package = benchmark.__module__.rpartition(".")[0]
     try:
-        loader: Any = importlib.import_module(f"{package}.loader")
+        samples: Any = importlib.import_module(f"{package}.samples")
         grammar: Any = importlib.import_module(f"{package}.captions")
         facts: Any = importlib.import_module(f"{package}.attributes")
     except ImportError as error:
@@ -58,7 +58,7 @@ def load_world(name: str = "scenes") -> World:
         return [grammar.caption(s) for s in facts.variants(grammar.parse(text), attribute)]
 
     return World(
-        pairs=loader.training_pairs,
+        pairs=samples.training_pairs,
         vocabulary=grammar.VOCABULARY,
         near=near,
         attributes=lambda text: dict(facts.attributes(grammar.parse(text))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from icd_bench.protocols import protocols
 from icd_bench.registry import methods
+from icd_bench.reports.published.beside import beside
 from icd_bench.reports.published.check import compare, obstacles, summary
 from icd_bench.reports.published.numbers import (
     PublishedColumn,
@@ -17,6 +19,7 @@ from icd_bench.reports.published.numbers import (
     PublishedTable,
     published_numbers,
 )
+from icd_bench.reports.table import render
 from icd_bench.reports.table_model import Column, Row, Table
 from icd_bench.stats.intervals import MeanInterval
 
@@ -163,3 +166,25 @@ def test_the_text_names_the_source_and_counts() -> None:
     assert "published 22.27 dB, here 22.30 [a paper, Table 2]" in first
     assert second.startswith("not comparable")
     assert last == "1 match, 0 differs, 1 not comparable"
+
+
+def test_a_comparable_value_stands_beside_ours() -> None:
+    shown = beside(table(), [NUMBER, NUMBER.model_copy(update={"value": 1.0, "method": "npi"})])
+    assert shown.rows[0].published == {"psnr": "22.27"}
+    assert shown.notes == ("[published value]: a paper",)
+    assert "22.30 ±0.10 [22.27]" in render(shown, "md")
+    assert json.loads(render(shown, "json"))["rows"][0]["published"] == {"psnr": "22.27"}
+
+
+def test_published_units_become_ours() -> None:
+    column = PublishedColumn(metric="psnr", unit="x1e3", scale=1000, digits=1)
+    number = NUMBER.model_copy(update={"column": column, "value": 22271.5})
+    assert beside(table(), [number]).rows[0].published == {"psnr": "22.2715"}
+
+
+def test_without_a_comparable_value_the_table_says_why() -> None:
+    shown = beside(table(protocol="native"), [NUMBER])
+    assert not shown.rows[0].published
+    reason = "published numbers of icd are not comparable: protocol icd-2024, not native"
+    assert shown.notes == (reason,)
+    assert beside(table(benchmark="folder"), [NUMBER]).notes == ()
