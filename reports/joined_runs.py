@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pandas as pd
 
 from icd_bench.errors import UsageError
 from icd_bench.run.conditions import Conditions
+from icd_bench.run.sets import GROUP
 from icd_bench.run.store import RunFolder
 
 from .table_model import Column
@@ -24,6 +25,10 @@ class JoinedRuns:
     """One row a cell: the columns of ``results.parquet``, and one for each of ``columns``."""
     columns: list[Column] = field(default_factory=list)
     """One for each metric and signature."""
+    set_columns: list[Column] = field(default_factory=list)
+    """One for each metric and signature that scores whole sets of edits."""
+    sets: dict[tuple[str, ...], dict[str, float]] = field(default_factory=dict)
+    """(what a row's edits share .., digest of the edits) -> key of a set column -> value."""
     defaults: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Method -> its default setting."""
     conditions: dict[str, str] = field(default_factory=dict)
@@ -43,11 +48,13 @@ def join_runs(paths: Sequence[Path]) -> JoinedRuns:
     """
     joined = JoinedRuns(pd.DataFrame())
     cards: dict[str, dict[str, Mapping[str, str]]] = {}
+    sets: list[Mapping[str, Any]] = []
     frames = []
     for path in paths:
         folder = RunFolder.open(path)
         frame = folder.read_results()
         metrics: dict[str, Mapping[str, str]] = frame.attrs["metrics"]
+        sets += frame.attrs.get("sets", [])
         frame.attrs.clear()
         for name, card in metrics.items():
             cards.setdefault(name, {}).setdefault(card["signature"], card)
@@ -57,21 +64,39 @@ def join_runs(paths: Sequence[Path]) -> JoinedRuns:
         _take_methods(joined, folder.manifest()["methods"])
     joined.cells = _unique([frame for frame in frames if len(frame)])
     for name, signatures in cards.items():
-        for number, (signature, card) in enumerate(signatures.items(), start=1):
-            key = f"{name} [{number}]" if len(signatures) > 1 else name
-            joined.cells = joined.cells.rename(columns={_mark(name, signature): key})
-            joined.columns.append(
-                Column(
-                    key=key,
-                    metric=name,
-                    title=card["title"],
-                    direction="higher" if card["direction"] == "higher" else "lower",
-                    unit=card["unit"],
-                    group=card["group"],
-                    signature=signature,
-                )
-            )
+        for column in _columns(name, signatures):
+            marked = _mark(name, column.signature)
+            joined.cells = joined.cells.rename(columns={marked: column.key})
+            joined.columns.append(column)
+    _take_sets(joined, sets)
     return joined
+
+
+def _columns(name: str, cards: Mapping[str, Mapping[str, str]]) -> Iterator[Column]:
+    """Yield a column for each signature of a metric."""
+    for number, (signature, card) in enumerate(cards.items(), start=1):
+        yield Column(
+            key=f"{name} [{number}]" if len(cards) > 1 else name,
+            metric=name,
+            title=card["title"],
+            direction="higher" if card["direction"] == "higher" else "lower",
+            unit=card["unit"],
+            group=card["group"],
+            signature=signature,
+        )
+
+
+def _take_sets(joined: JoinedRuns, sets: Sequence[Mapping[str, Any]]) -> None:
+    cards: dict[str, dict[str, Mapping[str, str]]] = {}
+    for score in sets:
+        cards.setdefault(score["metric"], {}).setdefault(score["signature"], score["card"])
+    joined.set_columns = [c for name, known in cards.items() for c in _columns(name, known)]
+    keys = {(column.metric, column.signature): column.key for column in joined.set_columns}
+    for score in sets:
+        group = score["group"]
+        place = (*(str(group[name]) for name in GROUP), score["pictures"])
+        values = joined.sets.setdefault(place, {})
+        values[keys[score["metric"], score["signature"]]] = float(score["value"])
 
 
 def _mark(metric: str, signature: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -16,24 +16,15 @@ from typing import Any
 import pandas as pd
 
 from icd_bench.errors import UsageError
-from icd_bench.stats.intervals import mean_interval
+from icd_bench.run.sets import GROUP, pictures_digest
+from icd_bench.stats.intervals import MeanInterval, mean_interval
 
 from .joined_runs import JoinedRuns, join_runs
 from .settings_label import setting_label, setting_order
 from .table_formats import RENDERERS
 from .table_model import Column, Marks, Row, Table
 
-IDENTITY = [
-    "benchmark",
-    "split",
-    "protocol",
-    "model",
-    "model_digest",
-    "method",
-    "method_version",
-    "setting",
-    "resolution",
-]
+IDENTITY = list(GROUP)
 
 
 def build_table(runs: Sequence[Path], ranked_together: bool = False) -> Table:
@@ -44,7 +35,7 @@ def build_table(runs: Sequence[Path], ranked_together: bool = False) -> Table:
 
     Args:
         runs: run folders.
-        ranked_together: whether rows that differ in resolution or conditions are rivals.
+        ranked_together: whether rows that differ in resolution, conditions or NFE are rivals.
 
     Raises:
         UsageError: a path is not a run folder, or no run has a finished cell.
@@ -65,7 +56,7 @@ def table_of(joined: JoinedRuns, ranked_together: bool = False) -> Table:
         if isinstance(key, tuple)
     ]
     rows.sort(key=lambda row: _place(row, joined.methods))
-    columns = [column for column in joined.columns if _has_value(column, rows)]
+    columns = [c for c in (*joined.columns, *joined.set_columns) if _has_value(c, rows)]
     ranks = {column.key: _ranks(column, rows) for column in columns}
     rows = [
         replace(
@@ -144,8 +135,29 @@ def _row(
         values={
             column.key: mean_interval(done[column.key], clusters=list(done["sample_id"]))
             for column in joined.columns
-        },
+        }
+        | _set_values(identity, done, joined),
     )
+
+
+def _set_values(
+    identity: Mapping[str, str], done: pd.DataFrame, joined: JoinedRuns
+) -> dict[str, MeanInterval]:
+    """Return the values of whole sets, where they are of exactly these edits."""
+    if not joined.set_columns:
+        return {}
+    place = (*identity.values(), pictures_digest(done["image_sha256"]))
+    known = joined.sets.get(place, {})
+    return {
+        column.key: MeanInterval(
+            mean=known.get(column.key, nan),
+            low=nan,
+            high=nan,
+            n=len(done) if column.key in known else 0,
+            excluded=0,
+        )
+        for column in joined.set_columns
+    }
 
 
 def _place(row: Row, methods: Sequence[str]) -> tuple[Any, ...]:
@@ -171,11 +183,11 @@ def _ranks(column: Column, rows: Sequence[Row]) -> dict[int, int]:
     """
     sign = 1 if column.direction == "higher" else -1
     ranks: dict[int, int] = {}
-    for block in {row.block for row in rows}:
+    for rivals in {row.rivals for row in rows}:
         means = {
             index: sign * row.values[column.key].mean
             for index, row in enumerate(rows)
-            if row.block == block and not row.anchor and not isnan(row.values[column.key].mean)
+            if row.rivals == rivals and not row.anchor and not isnan(row.values[column.key].mean)
         }
         places = sorted(set(means.values()), reverse=True)[: max(0, min(2, len(means) - 1))]
         ranks |= {i: places.index(mean) for i, mean in means.items() if mean in places}
@@ -190,6 +202,9 @@ def _notes(rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[str]:
     for column in columns:
         if column.key != column.metric:
             yield f"{column.key} is made as {column.signature}"
+    blocks = {row.block for row in rows if not row.anchor}
+    if len({row.rivals for row in rows if not row.anchor}) > len(blocks):
+        yield "best values are marked among rows of equal NFE; --rank-together ranks all rows"
     for block in dict.fromkeys(row.block for row in rows):
         alike = [row for row in rows if row.block == block]
         if len({row.samples for row in alike}) > 1:

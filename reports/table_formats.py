@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -25,6 +26,7 @@ GROUP_TITLES = {
     "quality": "Does it look real?",
 }
 FEWER = "†"
+UNKNOWN = "–"
 MOST_DECIMALS = 4
 BETWEEN_COLUMNS = 3
 PREAMBLE = r"% \usepackage{booktabs}"
@@ -80,6 +82,7 @@ def to_json(table: Table, width: int, colour: bool | None, marks: Marks) -> str:
                 "warned": row.warned,
                 "best": sorted(row.best),
                 "second": sorted(row.second),
+                "published": dict(row.published),
                 "values": {column.key: asdict(row.values[column.key]) for column in table.columns},
             }
             for row in table.rows
@@ -143,6 +146,8 @@ _FACTS = (
     "version",
     "setting",
     "anchor",
+    "resolution",
+    "conditions",
     "n",
     "failed",
     "nfe_invert",
@@ -195,8 +200,9 @@ def _name_cells(table: Table, row: Row) -> list[str]:
 def _cost_cells(row: Row) -> list[str]:
     if not row.n:
         return ["0", str(row.failed), "", ""]
-    nfe = f"{row.nfe_invert:.3g}+{row.nfe_edit:.3g}"
-    return [str(row.n), str(row.failed), nfe, f"{row.seconds:.2g}"]
+    nfe = UNKNOWN if isnan(row.nfe_edit) else f"{row.nfe_invert:.3g}+{row.nfe_edit:.3g}"
+    seconds = UNKNOWN if isnan(row.seconds) else f"{row.seconds:.2g}"
+    return [str(row.n), str(row.failed), nfe, seconds]
 
 
 def _value_cells(table: Table, row: Row, marks: Marks) -> Iterator[tuple[Column, str]]:
@@ -204,13 +210,15 @@ def _value_cells(table: Table, row: Row, marks: Marks) -> Iterator[tuple[Column,
         decimals = _decimals([other.values[column.key] for other in table.rows])
         value = row.values[column.key]
         fewer = FEWER if 0 < value.n < row.n else ""
-        yield column, value_text(value, decimals, marks.intervals) + fewer
+        published = row.published.get(column.key)
+        beside = f" [{published}]" if published else ""
+        yield column, value_text(value, decimals, marks.intervals) + fewer + beside
 
 
 def value_text(value: MeanInterval, decimals: int, interval: bool = True) -> str:
     """Return "27.31 ±0.42"; without the interval where there is none, or none is wanted."""
     if isnan(value.mean):
-        return "–"
+        return UNKNOWN
     if isinf(value.mean):
         return "∞" if value.mean > 0 else "-∞"
     mean = f"{value.mean:.{decimals}f}"
@@ -329,7 +337,9 @@ def _tex(text: str) -> str:
 
 
 def _pipes(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    """Return a line of a Markdown table; what somebody named cannot leave its cell."""
+    shown = (re.sub(r"[\x00-\x1f\x7f]", "", " ".join(cell.split())) for cell in cells)
+    return "| " + " | ".join(re.sub(r"([|<])", r"\\\1", cell) for cell in shown) + " |"
 
 
 def _plain(value: Any) -> Any:

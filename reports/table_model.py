@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from icd_bench.stats.intervals import MeanInterval
@@ -72,13 +72,22 @@ class Row:
     conditions: str = ""
     """What the method was given beyond the samples: masks, rewritten prompts, a choice of seeds."""
     ranked_together: bool = False
-    """Whether rows under other conditions are rivals."""
+    """Whether rows under other conditions, or of other cost, are rivals."""
+    published: Mapping[str, str] = field(default_factory=dict)
+    """Column key -> comparable published values in the column's unit, as text."""
 
     @property
     def block(self) -> tuple[str, ...]:
         """What rows must share to be compared."""
         shared = (self.benchmark, self.split, self.protocol)
         return shared if self.ranked_together else (*shared, self.resolution, self.conditions)
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """What rows must share to be ranked: all of ``block``, and the U-Net rows of an edit."""
+        if self.ranked_together:
+            return self.block
+        return (*self.block, f"{self.nfe_invert:.3g}+{self.nfe_edit:.3g}")
 
 
 @dataclass(frozen=True)

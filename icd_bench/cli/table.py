@@ -32,9 +32,12 @@ def table(
         bool,
         typer.Option(
             "--rank-together",
-            help="Rank rows of different resolution or conditions against each other.",
+            help="Rank rows of different resolution, conditions or NFE against each other.",
         ),
     ] = False,
+    published: Annotated[
+        bool, typer.Option("--published/--no-published", help="Show comparable published values.")
+    ] = True,
 ) -> None:
     """Print the table of one or several runs."""
     check_choice(form, FORMATS, "format")
@@ -42,21 +45,29 @@ def table(
         from icd_bench.run import latest_run
 
         runs = [latest_run()]
-    print_table(runs, form, together, intervals=intervals, bold=bold, underline=underline)
+    print_table(
+        runs, form, together, published, intervals=intervals, bold=bold, underline=underline
+    )
 
 
 def print_table(
-    runs: Sequence[Path], form: str, ranked_together: bool = False, **marks: bool
+    runs: Sequence[Path],
+    form: str,
+    ranked_together: bool = False,
+    published: bool = True,
+    **marks: bool,
 ) -> None:
     """Print the table of some run folders in one of ``FORMATS``.
 
     Args:
         runs: run folders.
         form: how.
-        ranked_together: whether rows of different resolution or conditions are rivals.
+        ranked_together: whether rows of different resolution, conditions or NFE are rivals.
+        published: whether comparable published values are shown beside the measured ones.
         marks: fields of the report's ``Marks``; those that are not given are on.
     """
     tables = registry.reports.load("table")
-    print(
-        tables.render(tables.build_table(runs, ranked_together), form, marks=tables.Marks(**marks))
-    )
+    table = tables.build_table(runs, ranked_together)
+    if published:
+        table = registry.reports.load("published").beside(table)
+    print(tables.render(table, form, marks=tables.Marks(**marks)))

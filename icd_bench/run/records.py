@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from icd_bench.api import BlendWords
+from icd_bench.run.cells import canonical_json
 from icd_bench.run.events import Event
 
 Status = Literal["ok", "failed"]
@@ -68,21 +69,29 @@ class SampleRecord:
 
 
 @dataclass(frozen=True)
-class InversionRecord:
-    """One stored inversion."""
-
-    sha256: str
-    nfe: int
-    seconds: float
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Score:
     """One value of one metric for one picture."""
 
     image_sha256: str
     value: float
+
+
+@dataclass(frozen=True)
+class SetScore:
+    """One value of one metric for all edits of a method and setting."""
+
+    metric: str
+    signature: str
+    group: Mapping[str, Any]
+    """What the edits share, see ``icd_bench.run.sets``; the setting as canonical JSON."""
+    pictures: str
+    """Digest of the edits; another one means other pictures."""
+    n: int
+    value: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return its fields for JSON."""
+        return {**vars(self), "group": dict(self.group), "value": score_value(self.value)}
 
 
 @dataclass
@@ -92,11 +101,12 @@ class RunRecords:
     cells: dict[str, CellRecord] = field(default_factory=dict)
     samples: dict[tuple[str, int], SampleRecord] = field(default_factory=dict)
     """(digest, resolution) -> record."""
-    inversions: dict[str, InversionRecord] = field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Name -> signature and card; the signature used last is the current one."""
     scores: dict[tuple[str, str], dict[str, Score]] = field(default_factory=dict)
     """(metric, signature) -> cell id -> score."""
+    set_scores: dict[tuple[str, str, str], SetScore] = field(default_factory=dict)
+    """(metric, signature, what the edits share) -> score."""
 
     @classmethod
     def replay(cls, events: Iterable[Event]) -> RunRecords:
@@ -107,7 +117,7 @@ class RunRecords:
         return records
 
     def apply(self, event: Event) -> None:
-        """Take one event in; kinds that a later version may add are passed over."""
+        """Take one event in; kinds of other versions are passed over."""
         match event["kind"]:
             case "cells":
                 for entry in event["cells"]:
@@ -127,12 +137,6 @@ class RunRecords:
                     for name in (record.digest, *record.files):
                         check_name(name)
                     self.samples[record.digest, record.resolution] = record
-            case "inverted":
-                for entry in event["inversions"]:
-                    check_name(entry["id"])
-                    self.inversions[entry["id"]] = InversionRecord(
-                        entry["sha256"], entry["nfe"], entry["seconds"], tuple(entry["warnings"])
-                    )
             case "metric":
                 self.metrics[event["name"]] = {
                     key: value for key, value in event.items() if key not in ("kind", "name")
@@ -141,6 +145,11 @@ class RunRecords:
                 column = self.scores.setdefault((event["metric"], event["signature"]), {})
                 for cell_id, image_sha256, value in event["values"]:
                     column[cell_id] = Score(image_sha256, float(value))
+            case "set_score":
+                values = {name: event[name] for name in SetScore.__dataclass_fields__}
+                score = SetScore(**{**values, "value": float(event["value"])})
+                group = canonical_json(dict(score.group))
+                self.set_scores[score.metric, score.signature, group] = score
 
     def score(self, metric: str, cell: CellRecord) -> float | None:
         """Return the current score of a cell's picture, None where there is none."""

@@ -12,6 +12,7 @@ from icd_bench.errors import CorruptRun, UsageError
 from icd_bench.run.cells import canonical_json
 from icd_bench.run.columns import COLUMNS, METADATA_KEY, SCHEMA_VERSION, Column
 from icd_bench.run.records import CellRecord, RunRecords
+from icd_bench.run.sets import current_scores
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +29,7 @@ def results_table(records: RunRecords, log_size: int) -> pa.Table:
 
     cells = sorted(records.cells.values(), key=_order)
     scored = [name for name in records.metrics if _has_scores(records, name)]
+    sets = current_scores(records)
     arrays = [
         pa.array(values, type=_arrow_type(column.type))
         for column, values in zip(COLUMNS, _columns(cells, records), strict=True)
@@ -41,6 +43,7 @@ def results_table(records: RunRecords, log_size: int) -> pa.Table:
         "log_size": log_size,
         "columns": {column.name: column.meaning for column in COLUMNS},
         "metrics": {name: records.metrics[name] for name in scored},
+        "sets": [{**score.as_json(), "card": records.metrics[score.metric]} for score in sets],
     }
     table = pa.table(arrays, names=[*(column.name for column in COLUMNS), *scored])
     return table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata).encode()})
@@ -110,7 +113,7 @@ def migrate(table: pa.Table) -> pa.Table:
 
 
 def metadata_of(table: pa.Table) -> dict[str, Any]:
-    """Return schema version, column meanings, and signature and card of each metric."""
+    """Return schema version, column meanings, signature and card of each metric, set scores."""
     metadata: dict[str, Any] = json.loads((table.schema.metadata or {})[METADATA_KEY])
     return metadata
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from icd_bench import registry
-from icd_bench.api import Metric, MetricInfo, Sample, Scored
+from icd_bench.api import Metric, MetricInfo, Sample, Scored, SetMetric
 from icd_bench.errors import MissingWeights, UsageError
 from icd_bench.protocols import NATIVE, Protocol
 from icd_bench.run.blocks import free_memory, is_out_of_memory
 from icd_bench.run.engine import Failure
-from icd_bench.run.pictures import read_prepared, stored_sample
-from icd_bench.run.prepare import from_png, to_tensor
+from icd_bench.run.overlap import ahead
+from icd_bench.run.pictures import READERS, read_prepared, stored_sample
+from icd_bench.run.prepare import Prepared, from_png, to_tensor
 from icd_bench.run.progress import Progress
 from icd_bench.run.records import CellRecord, SampleRecord
+from icd_bench.run.sets import SetScoring
 from icd_bench.run.store import RunWriter
 
 if TYPE_CHECKING:
@@ -40,15 +43,17 @@ class Stored:
     mask: NDArray[np.bool_] | None
 
 
-def load_metrics(names: Sequence[str], device: str, say: Callable[[str], None]) -> list[Metric]:
+def load_metrics(
+    names: Sequence[str], device: str, say: Callable[[str], None]
+) -> list[Metric | SetMetric]:
     """Return metrics with their weights; one whose weights are missing is named and left out.
 
     Raises:
         UnknownName: there is no such metric.
     """
-    loaded: list[Metric] = []
+    loaded: list[Metric | SetMetric] = []
     for name in dict.fromkeys(names):
-        metric: Metric = registry.metrics.load(name)()
+        metric: Metric | SetMetric = registry.metrics.load(name)()
         try:
             metric.load(device)
         except MissingWeights as error:
@@ -86,11 +91,13 @@ def default_metrics(
 def score_cells(
     writer: RunWriter,
     cell_ids: Iterable[str],
-    metrics: Sequence[Metric],
+    metrics: Sequence[Metric | SetMetric],
     progress: Progress,
     protocol: Protocol = NATIVE,
 ) -> None:
     """Compute and store every score that the pictures of these cells lack.
+
+    Pictures are decoded ahead of the networks, each source once for the edits of its sample.
 
     Args:
         writer: holds the run folder.
@@ -99,25 +106,32 @@ def score_cells(
         progress: told of what is done and of what goes wrong.
         protocol: of the run; edits and masks are scored as it says.
     """
-    cells = [cell for cell in writer.cells(cell_ids) if cell.status == "ok"]
-    missing: dict[str, list[Metric]] = {}
+    wanted = list(cell_ids)
     for metric in metrics:
         _declare(writer, metric, protocol)
-        for cell in cells:
-            if writer.records.score(metric.info.name, cell) is None:
-                missing.setdefault(cell.cell_id, []).append(metric)
-    todo = [cell for cell in cells if cell.cell_id in missing]
+    single = [metric for metric in metrics if not isinstance(metric, SetMetric)]
+    sets = [
+        SetScoring(metric, protocol.sign(metric.signature()), writer, set(wanted))
+        for metric in metrics
+        if isinstance(metric, SetMetric)
+    ]
+    cells = [cell for cell in writer.cells(wanted) if cell.status == "ok"]
+    missing = _missing(writer, cells, single)
+    needed = {cell_id for one in sets for cell_id in one.cell_ids}
+    todo = writer.cells({**missing, **dict.fromkeys(sorted(needed))})
     progress.stage("score", total=len(cells), done=len(cells) - len(todo))
-    for batch in _batches(todo):
-        stored = list(_read(writer, batch, progress, protocol))
+    reader = Reader(writer, protocol)
+    for batch_cells, stored in ahead(map(reader.read, batches_of(todo))):
+        _tell_unread(batch_cells, stored, progress)
         for alike in _alike(stored):
-            for metric in metrics:
-                lacking = [one for one in alike if metric in missing[one.cell.cell_id]]
-                values = dict(_score(metric, lacking, progress))
-                if values:
-                    name = metric.info.name
-                    writer.add_scores(name, protocol.sign(metric.signature()), values)
-        progress.advance(len(batch))
+            batch = make_scored(alike)
+            for metric in single:
+                _score_rows(writer, metric, alike, batch, missing, progress, protocol)
+            for one in sets:
+                one.take([each.cell for each in alike], batch)
+        progress.advance(len(batch_cells))
+    for one in sets:
+        one.finish(progress)
 
 
 def make_scored(stored: Sequence[Stored]) -> Scored:
@@ -125,7 +139,7 @@ def make_scored(stored: Sequence[Stored]) -> Scored:
     first = stored[0]
     masks = None
     if first.mask is not None:
-        masks = to_tensor([_as_picture(one.mask) for one in stored if one.mask is not None])[:, :1]
+        masks = to_tensor([_as_picture(one.mask) for one in stored if one.mask is not None])
     targets = None
     if first.target is not None:
         targets = to_tensor([one.target for one in stored if one.target is not None])
@@ -139,7 +153,49 @@ def make_scored(stored: Sequence[Stored]) -> Scored:
     )
 
 
-def _declare(writer: RunWriter, metric: Metric, protocol: Protocol) -> None:
+def _missing(
+    writer: RunWriter, cells: Sequence[CellRecord], metrics: Sequence[Metric]
+) -> dict[str, set[str]]:
+    """Return cell id -> names of the metrics whose score it lacks."""
+    missing: dict[str, set[str]] = {}
+    for metric in metrics:
+        for cell in cells:
+            if writer.records.score(metric.info.name, cell) is None:
+                missing.setdefault(cell.cell_id, set()).add(metric.info.name)
+    return missing
+
+
+def _score_rows(
+    writer: RunWriter,
+    metric: Metric,
+    stored: Sequence[Stored],
+    batch: Scored,
+    missing: Mapping[str, set[str]],
+    progress: Progress,
+    protocol: Protocol,
+) -> None:
+    """Compute and store a metric for the rows of a batch that lack it."""
+    name = metric.info.name
+    rows = [i for i, one in enumerate(stored) if name in missing.get(one.cell.cell_id, ())]
+    part = batch if len(rows) == len(stored) else _rows_of(batch, rows)
+    values = dict(_score(metric, [stored[row] for row in rows], part, progress))
+    if values:
+        writer.add_scores(name, protocol.sign(metric.signature()), values)
+
+
+def _rows_of(batch: Scored, rows: Sequence[int]) -> Scored:
+    chosen = list(rows)
+    return Scored(
+        samples=[batch.samples[row] for row in chosen],
+        source=batch.source[chosen],
+        edited=batch.edited[chosen],
+        target=None if batch.target is None else batch.target[chosen],
+        mask=None if batch.mask is None else batch.mask[chosen],
+        model=batch.model,
+    )
+
+
+def _declare(writer: RunWriter, metric: Metric | SetMetric, protocol: Protocol) -> None:
     info = metric.info
     card: dict[str, Any] = {
         "signature": protocol.sign(metric.signature()),
@@ -153,7 +209,7 @@ def _declare(writer: RunWriter, metric: Metric, protocol: Protocol) -> None:
         writer.record({"kind": "metric", "name": info.name, **card})
 
 
-def _batches(cells: Sequence[CellRecord]) -> Iterator[list[CellRecord]]:
+def batches_of(cells: Sequence[CellRecord]) -> Iterator[list[CellRecord]]:
     """Cut cells into batches of one model and resolution; a sample's edits stay together."""
     order = sorted(cells, key=lambda c: (c.model, c.resolution, c.sample_index, c.cell_id))
     for (_, resolution), same in groupby(order, key=lambda c: (c.model, c.resolution)):
@@ -163,28 +219,57 @@ def _batches(cells: Sequence[CellRecord]) -> Iterator[list[CellRecord]]:
             yield group[start : start + size]
 
 
-def _read(
-    writer: RunWriter, cells: Sequence[CellRecord], progress: Progress, protocol: Protocol
-) -> Iterator[Stored]:
+class Reader:
+    """Reads batches from the run folder, several files at once.
+
+    Args:
+        writer: holds the run folder.
+        protocol: of the run.
+    """
+
+    def __init__(self, writer: RunWriter, protocol: Protocol) -> None:
+        self.writer, self.protocol = writer, protocol
+
+    def read(self, cells: Sequence[CellRecord]) -> tuple[Sequence[CellRecord], list[Stored]]:
+        """Return the cells, and those of them whose pictures are there."""
+        samples = self.writer.records.samples
+        records = {
+            cell.sample_digest: samples.get((cell.sample_digest, cell.resolution)) for cell in cells
+        }
+        # Pillow decodes outside Python's lock, so threads use all processors.
+        with ThreadPoolExecutor(READERS) as pool:
+            edits = pool.map(self._edit, cells)
+            prepared = dict(zip(records, pool.map(self._sample, records.values()), strict=True))
+            stored = []
+            for cell, edited in zip(cells, edits, strict=True):
+                pictures, record = prepared[cell.sample_digest], records[cell.sample_digest]
+                if pictures and record and edited is not None:
+                    sample, mask = stored_sample(record, pictures), pictures.mask
+                    stored.append(
+                        Stored(cell, sample, pictures.source, edited, pictures.target, mask)
+                    )
+        return cells, stored
+
+    def _edit(self, cell: CellRecord) -> NDArray[np.uint8] | None:
+        path = self.writer.folder.image_path(cell.cell_id)
+        data = self.writer.read_file(path, cell.image_sha256)
+        return None if data is None else self.protocol.edit_as_scored(from_png(data))
+
+    def _sample(self, record: SampleRecord | None) -> Prepared | None:
+        pictures = read_prepared(self.writer, record) if record else None
+        if pictures is None or pictures.mask is None:
+            return pictures
+        return replace(pictures, mask=self.protocol.mask_as_scored(pictures.mask))
+
+
+def _tell_unread(cells: Sequence[CellRecord], stored: Sequence[Stored], progress: Progress) -> None:
+    read = {one.cell.cell_id for one in stored}
     for cell in cells:
-        record = writer.records.samples.get((cell.sample_digest, cell.resolution))
-        pictures = read_prepared(writer, record) if record else None
-        edited = writer.read_file(writer.folder.image_path(cell.cell_id), cell.image_sha256)
-        if record is None or pictures is None or edited is None:
-            what = "edited picture" if edited is None else "source"
+        if cell.cell_id not in read:
             progress.say(
-                f"{cell.image}: not scored: the {what} in the run folder is missing or damaged; "
-                "run the same command again to make it anew"
+                f"{cell.image}: not scored: its picture or its source in the run folder is missing "
+                "or damaged; run the same command again to make it anew"
             )
-            continue
-        yield Stored(
-            cell,
-            stored_sample(record, pictures),
-            pictures.source,
-            protocol.edit_as_scored(from_png(edited)),
-            pictures.target,
-            None if pictures.mask is None else protocol.mask_as_scored(pictures.mask),
-        )
 
 
 def _alike(stored: Sequence[Stored]) -> list[list[Stored]]:
@@ -196,13 +281,13 @@ def _alike(stored: Sequence[Stored]) -> list[list[Stored]]:
 
 
 def _score(
-    metric: Metric, stored: Sequence[Stored], progress: Progress
+    metric: Metric, stored: Sequence[Stored], batch: Scored, progress: Progress
 ) -> Iterator[tuple[str, float]]:
     """Yield (cell id, value); a batch that fails is taken apart, so that only its fault fails."""
     if not stored:
         return
     try:
-        values = metric.score(make_scored(stored))
+        values = metric.score(batch)
         if len(values) != len(stored):
             raise ValueError(f"it returned {len(values)} values for {len(stored)} pictures")
     except Exception as error:  # whatever a plugin raises becomes one line
@@ -219,7 +304,9 @@ def _score(
         free_memory()
     size = (len(stored) + 1) // 2 if out_of_memory else 1
     for start in range(0, len(stored), size):
-        yield from _score(metric, stored[start : start + size], progress)
+        rows = range(start, min(start + size, len(stored)))
+        part = [stored[row] for row in rows]
+        yield from _score(metric, part, _rows_of(batch, rows), progress)
 
 
 def _parts(sample: SampleRecord) -> Iterator[str]:
@@ -229,4 +316,4 @@ def _parts(sample: SampleRecord) -> Iterator[str]:
 
 
 def _as_picture(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    return np.repeat(mask[:, :, None].astype(np.uint8) * 255, 3, axis=2)
+    return mask[:, :, None].astype(np.uint8) * 255

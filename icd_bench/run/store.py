@@ -17,13 +17,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from icd_bench.errors import CorruptRun, StorageFailed, UsageError
 from icd_bench.run.columns import SCHEMA_VERSION
 from icd_bench.run.events import Event, EventWriter, event_files, log_size, read_events
-from icd_bench.run.files import digest_of, digests_of, remove_parts, write_files
+from icd_bench.run.files import digests_of, remove_parts, write_files
 from icd_bench.run.lock import write_lock
 from icd_bench.run.records import CellRecord, RunRecords, score_value
 from icd_bench.run.results import metadata_of, migrate, read_parquet, results_table, to_parquet
@@ -86,10 +88,6 @@ class RunFolder:
     def sample_path(self, digest: str, resolution: int, kind: str) -> Path:
         """Return the path of a sample's ``source``, ``target`` or ``mask``, likewise relative."""
         return Path("samples", digest[:2], f"{digest[:20]}-{resolution}-{kind}.png")
-
-    def inversion_path(self, inversion_id: str) -> Path:
-        """Return the path of a stored inversion, likewise relative."""
-        return Path("inversions", inversion_id[:2], f"{inversion_id}.safetensors")
 
     def manifest(self) -> dict[str, Any]:
         """Return ``run.json``.
@@ -207,12 +205,14 @@ class RunWriter:
         self.folder = folder
         self.records = records
         self._log = log
+        self._recording = Lock()
 
     def record(self, event: Event) -> None:
-        """Append an event and take it in."""
-        with _storing(self.folder.path):
-            self._log.append(event)
-        self.records.apply(event)
+        """Append an event and take it in; may be called from several threads."""
+        with self._recording:
+            with _storing(self.folder.path):
+                self._log.append(event)
+            self.records.apply(event)
 
     def write(self, contents: Mapping[Path, bytes]) -> None:
         """Write files atomically: path relative to the run folder -> content."""
@@ -276,10 +276,13 @@ class RunWriter:
         if outdated:
             self.record({"kind": "dropped", "cells": outdated})
 
-    def read_file(self, path: Path, sha256: str) -> bytes | None:
+    def read_file(self, path: Path, digest: str) -> bytes | None:
         """Return a stored file, None where it is missing or not what was stored."""
-        whole = self.folder.path / path
-        return whole.read_bytes() if digest_of(whole) == sha256 else None
+        try:
+            data = (self.folder.path / path).read_bytes()
+        except FileNotFoundError:
+            return None
+        return data if sha256(data).hexdigest() == digest else None
 
     def add_scores(self, metric: str, signature: str, values: Mapping[str, float]) -> None:
         """Store the scores of one metric: cell id -> value."""

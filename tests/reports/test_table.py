@@ -31,6 +31,7 @@ def write_run(
     benchmark: str = "b",
     samples: int = 3,
     failed: int = 0,
+    nfe_edit: int = 4,
 ) -> Path:
     """Write a run folder as a run would: (method, strength) -> metric -> a value for each sample.
 
@@ -66,7 +67,7 @@ def write_run(
                     "status": "ok",
                     "nfe_invert": 4,
                     "nfe_source": 4,
-                    "nfe_edit": 4,
+                    "nfe_edit": nfe_edit,
                     "seconds_invert": 0.25,
                     "seconds_edit": 0.5,
                     "image_sha256": "x",
@@ -269,6 +270,19 @@ def test_benchmarks_are_not_ranked_together(run: Path, tmp_path: Path) -> None:
     assert table.varying() == ("benchmark",)
     best = [(row.benchmark, row.method) for row in table.rows if "psnr" in row.best]
     assert best == [("b", "icd"), ("c", "icd")]
+
+
+def test_rows_of_other_cost_are_no_rivals_unless_asked_for(tmp_path: Path) -> None:
+    cheap = {("icd", 0.5): {"psnr": [1, 2, 3]}, ("npi", 0.5): {"psnr": [2, 3, 4]}}
+    runs = [
+        write_run(tmp_path / "cheap", cheap),
+        write_run(tmp_path / "dear", {("nti", 0.5): {"psnr": [9, 9, 9]}}, nfe_edit=400),
+    ]
+    apart, together = build_table(runs), build_table(runs, ranked_together=True)
+    assert [row.method for row in apart.rows if row.best] == ["npi"]
+    assert any("equal NFE; --rank-together" in note for note in apart.notes)
+    assert [row.method for row in together.rows if row.best] == ["nti"]
+    assert not any("equal NFE" in note for note in together.notes)
 
 
 def test_failed_edits_and_uneven_samples_are_told(tmp_path: Path) -> None:

@@ -1,0 +1,141 @@
+"""Scores of sets of edits: one value for all edits of a method and setting (FID, KID)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from icd_bench.api import Scored, SetMetric
+from icd_bench.errors import UsageError
+from icd_bench.run.cells import canonical_json, content_id
+from icd_bench.run.records import CellRecord, RunRecords, SetScore
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from icd_bench.run.progress import Progress
+    from icd_bench.run.store import RunWriter
+
+GROUP = (
+    "benchmark",
+    "split",
+    "protocol",
+    "model",
+    "model_digest",
+    "method",
+    "method_version",
+    "setting",
+    "resolution",
+)
+"""Fields of a cell that the edits of a set share: those of a table's row."""
+
+
+def group_of(cell: CellRecord) -> dict[str, Any]:
+    """Return what the edits of a cell's set share."""
+    values = {name: getattr(cell, name) for name in GROUP}
+    return {**values, "setting": canonical_json(cell.setting)}
+
+
+def pictures_digest(image_digests: Iterable[str]) -> str:
+    """Return the digest of a set of edits, from the SHA-256 of each file."""
+    return content_id(sorted(image_digests))
+
+
+def sets_of(cells: Iterable[CellRecord]) -> list[list[CellRecord]]:
+    """Return the finished cells of each set."""
+    groups: dict[str, list[CellRecord]] = {}
+    for cell in cells:
+        if cell.status == "ok":
+            groups.setdefault(canonical_json(group_of(cell)), []).append(cell)
+    return list(groups.values())
+
+
+def current_scores(records: RunRecords) -> list[SetScore]:
+    """Return the set scores of present signatures whose edits are still the same."""
+    digests = {
+        canonical_json(group_of(cells[0])): _digest(cells)
+        for cells in sets_of(records.cells.values())
+    }
+    return [
+        score
+        for score in records.set_scores.values()
+        if records.metrics[score.metric]["signature"] == score.signature
+        and digests.get(canonical_json(dict(score.group))) == score.pictures
+    ]
+
+
+class SetScoring:
+    """One metric over the sets of a run that lack its value.
+
+    Args:
+        metric: with its weights.
+        signature: under the run's protocol.
+        writer: holds the run folder.
+        cell_ids: sets without any of these cells are passed over.
+    """
+
+    def __init__(
+        self, metric: SetMetric, signature: str, writer: RunWriter, cell_ids: Collection[str]
+    ) -> None:
+        self.metric, self.signature, self.writer = metric, signature, writer
+        known = {
+            canonical_json(dict(score.group))
+            for score in current_scores(writer.records)
+            if (score.metric, score.signature) == (metric.info.name, signature)
+        }
+        self.sets = [
+            cells
+            for cells in sets_of(writer.records.cells.values())
+            if canonical_json(group_of(cells[0])) not in known
+            and not {cell.cell_id for cell in cells}.isdisjoint(cell_ids)
+        ]
+        self.cell_ids = {cell.cell_id for cells in self.sets for cell in cells}
+        """Of the edits whose features are needed."""
+        self._edited: dict[str, NDArray[np.float64]] = {}
+        self._sources: dict[str, NDArray[np.float64]] = {}
+
+    def take(self, cells: Sequence[CellRecord], batch: Scored) -> None:
+        """Compute the features of a batch, as far as they are needed."""
+        rows = [row for row, cell in enumerate(cells) if cell.cell_id in self.cell_ids]
+        if not rows:
+            return
+        found = self.metric.features(batch.edited[rows])
+        self._edited.update(zip((cells[row].cell_id for row in rows), found, strict=True))
+        new = {cells[row].sample_digest: row for row in rows}
+        new = {digest: row for digest, row in new.items() if digest not in self._sources}
+        if new:
+            found = self.metric.features(batch.source[list(new.values())])
+            self._sources.update(zip(new, found, strict=True))
+
+    def finish(self, progress: Progress) -> None:
+        """Store the value of each set, and say where it is doubtful or there is none."""
+        for cells in self.sets:
+            name = f"{self.metric.info.name} of {cells[0].method}"
+            lacking = [cell for cell in cells if cell.cell_id not in self._edited]
+            if lacking:
+                progress.say(f"{name}: no value: {len(lacking)} of {len(cells)} edits are unread")
+                continue
+            if len(cells) < self.metric.enough:
+                progress.say(
+                    f"{name}: {len(cells)} edits are few: at least {self.metric.enough} are needed "
+                    "for a value that compares with others"
+                )
+            try:
+                value = self.metric.distance(
+                    np.stack([self._edited[cell.cell_id] for cell in cells]),
+                    np.stack([self._sources[d] for d in {c.sample_digest: 0 for c in cells}]),
+                )
+            except UsageError as error:
+                progress.say(f"{name}: no value: {error}")
+                continue
+            group, digest = group_of(cells[0]), _digest(cells)
+            score = SetScore(
+                self.metric.info.name, self.signature, group, digest, len(cells), value
+            )
+            self.writer.record({"kind": "set_score", **score.as_json()})
+
+
+def _digest(cells: Sequence[CellRecord]) -> str:
+    return pictures_digest(cell.image_sha256 for cell in cells)
