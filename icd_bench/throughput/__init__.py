@@ -1,0 +1,1 @@
+"""How fast this machine edits: ``icd-bench throughput``. Imports torch."""
