@@ -52,8 +52,8 @@ class Shrinking(Generic[T, R]):
     otherwise is taken apart, so that only what is really at fault fails.
     """
 
-    def __init__(self) -> None:
-        self.limit: int | None = None
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
         """Cells of the largest block that may be tried; None: not known."""
 
     def apply(

@@ -16,7 +16,12 @@ from icd_bench.errors import EditFailed
 from icd_bench.pictures import read_picture
 from icd_bench.protocols import find_protocol
 from icd_bench.run.cache import InversionCache, inversions_home
-from icd_bench.run.devices import choose_batch_size, choose_device, choose_dtype
+from icd_bench.run.devices import (
+    choose_batch_size,
+    choose_device,
+    choose_dtype,
+    measure_batch_size,
+)
 from icd_bench.run.engine import Engine, Failure, FinishedCell, Job
 from icd_bench.run.inversions import NoInversions
 from icd_bench.run.manifest import begin_command, end_command, new_manifest
@@ -97,6 +102,8 @@ def execute(
     engine: Engine = registry.engines.load(request.engine)()
     device = choose_device(request.device)
     dtype = choose_dtype(request.dtype, device)
+    if request.cluster is None:  # else the devices are elsewhere
+        measure_batch_size(request, plan, device, partial(models.load, plan.model, device, dtype))
     batch_size = choose_batch_size(request, plan, device)
     folder = RunFolder(request.out or request.root / plan.name())
     try:

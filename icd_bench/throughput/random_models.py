@@ -50,14 +50,14 @@ _VAE: Final[dict[str, Any]] = {
     "layers_per_block": 2,
     "latent_channels": 4,
 }
-_CLIP_L: Final[dict[str, int]] = {
+_CLIP_L: Final[dict[str, Any]] = {
     "hidden_size": 768,
     "intermediate_size": 3072,
     "num_hidden_layers": 12,
     "num_attention_heads": 12,
     "projection_dim": 768,
 }
-_CLIP_BIG_G: Final[dict[str, int]] = {
+_CLIP_BIG_G: Final[dict[str, Any]] = {
     "hidden_size": 1280,
     "intermediate_size": 5120,
     "num_hidden_layers": 32,
@@ -145,7 +145,7 @@ def _text_encoder(is_xl: bool, device: torch.device, dtype: torch.dtype) -> Text
 
 
 def _clip(
-    kind: Any, shape: dict[str, int], tokenizer: Any, device: torch.device, dtype: torch.dtype
+    kind: Any, shape: dict[str, Any], tokenizer: Any, device: torch.device, dtype: torch.dtype
 ) -> Any:
     config = transformers.CLIPTextConfig(
         max_position_embeddings=_TEXT_TOKENS,

@@ -23,7 +23,7 @@ def tune(networks: Iterable[nn.Module], channels_last: bool = False, compiled: b
     blocks = 0
     for network in networks:
         if channels_last:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(memory_format=torch.channels_last)
         if compiled:
             for block in network.modules():
                 if type(block).__name__ in COMPILED:
