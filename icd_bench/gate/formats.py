@@ -142,7 +142,7 @@ def _number(value: float, sign: str = "") -> str:
 
 def _escape(text: str) -> str:
     """Return text that Markdown shows as it is, on one line."""
-    one_line = " ".join(text.split())
+    one_line = re.sub(r"[\x00-\x1f\x7f]", "", " ".join(text.split()))
     return re.sub(r"([\\`*\[\]|<>#!])", r"\\\1", one_line)
 
 

@@ -24,6 +24,7 @@ NEEDS = {
     "data": "a benchmark that is not part of the package",
     "gpu": "an accelerator, and weights of a real model",
     "cluster": "a scheduler, or several machines",
+    "people": "somebody who answers, or who stops what waits",
     "minutes": "more than a few seconds of two cores",
     "checkout": "the repository as working directory",
 }
@@ -64,7 +65,7 @@ class Fence:
             call: list[str] | None = None
             for word in [*words, ";"]:
                 if OPERATORS.fullmatch(word):
-                    if call is not None:
+                    if call:  # not where only the package's name is meant
                         yield call
                     call = None
                 elif call is not None:

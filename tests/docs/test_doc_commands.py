@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from icd_bench import registry
 from icd_bench.cli.app import app, main
 from icd_bench.cli.output import split_names
 from icd_bench.protocols import find_protocol
+from icd_bench.run.cache import HOME_VARIABLE
 
 RUN = ("run", "--method", "icd,ddim", "--set", "ddim.steps=4", "--bench", "scenes")
 SHELL = [fence for page in pages() for fence in fences(page) if fence.language in SHELLS]
@@ -74,9 +76,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = os.getcwd()
     os.chdir(folder)
     try:
-        for name, seed in (("other", "1"), ("demo", "0")):
-            more = ("--limit", "3", "--no-anchors", "--seed", seed, "--out", f"runs/{name}")
-            assert main([*RUN, *more]) == 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(HOME_VARIABLE, str(folder / "cache"))
+            for name, seed in (("other", "1"), ("demo", "0")):
+                more = ("--limit", "2", "--no-anchors", "--seed", seed, "--out", f"runs/{name}")
+                assert main([*RUN, *more]) == 0
     finally:
         os.chdir(before)
     photos = ROOT / "tests/data/photos"
@@ -101,8 +105,8 @@ def small(words: list[str]) -> list[str]:
     """Return a command with fewer samples."""
     if words[0] != "run":
         return words
-    text = "\0".join(words).replace("--subset\0ci", "--limit\0003")
-    return re.sub("--limit\0\\d+", "--limit\0003", text).split("\0")
+    text = "\0".join(words).replace("--subset\0ci", "--limit\0002")
+    return re.sub("--limit\0\\d+", "--limit\0002", text).split("\0")
 
 
 def run(line: str, fence: Fence) -> int:
@@ -132,3 +136,10 @@ def test_a_page_runs_from_top_to_bottom(
             expected = int(fence.options.get("exit", 0)) if line == fence.lines[-1] else 0
             said = capsys.readouterr()
             assert code == expected, f"{fence}: {line}\n{said.out[-2000:]}\n{said.err[-2000:]}"
+
+
+def test_the_page_of_the_run_folder_names_every_field(finished: Path) -> None:
+    manifest = json.loads((finished / "runs/demo/run.json").read_text())
+    page = (ROOT / "docs/results.md").read_text()
+    fields = {*manifest, *manifest["commands"][-1]}
+    assert not [field for field in sorted(fields) if f"`{field}`" not in page]

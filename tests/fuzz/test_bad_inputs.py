@@ -13,23 +13,30 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from icd_bench.api import MethodInfo, Sample, Setting, edit_field, inversion_field
 from icd_bench.benchmarks.folder import Folder
+from icd_bench.benchmarks.piebench import PIEBench
 from icd_bench.errors import BadSample, CorruptRun, IcdBenchError, UsageError
 from icd_bench.gate.baseline import lay_out, read_baseline
 from icd_bench.gate.measure import measure
 from icd_bench.gate.verify import verify
 from icd_bench.pictures import decode_mask, decode_picture, picture_size
+from icd_bench.run.columns import METADATA_KEY
 from icd_bench.run.settings import parse_set, parse_sweep, resolve_settings
 from icd_bench.run.store import RunFolder
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+"""Pillow's own remarks about damaged files."""
 TIMES = int(os.environ.get("ICD_BENCH_FUZZ", "1"))
 Tried = Callable[[str], None]
 
@@ -125,7 +132,7 @@ def check_picture(data: bytes) -> None:
             assert not isinstance(found, np.ndarray) or found.size
 
 
-@pytest.mark.parametrize(("kind", "data"), pictures(), ids=lambda value: str(value)[:12])
+@pytest.mark.parametrize(("kind", "data"), list(pictures()), ids=lambda value: str(value)[:12])
 def test_damaged_pictures(kind: str, data: bytes, tried: Tried) -> None:
     draw = random.Random(kind)
     check_picture(data)
@@ -147,6 +154,42 @@ def test_pictures_that_claim_a_wrong_size(size: tuple[int, int], tried: Tried) -
     data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
     with pytest.raises(BadSample):
         decode_picture(bytes(data), "x.png", "image")
+    tried("pictures")
+
+
+def saved(image: Image.Image, form: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=form, **options)
+    return buffer.getvalue()
+
+
+def refused_pictures() -> dict[str, tuple[bytes, str]]:
+    """Return kind -> file, and what its error must say."""
+    small, other = Image.new("RGB", (8, 8), "red"), Image.new("RGB", (8, 8), "blue")
+    moving: dict[str, Any] = {"save_all": True, "append_images": [other]}
+    bomb = PngInfo()
+    bomb.add_text("comment", " " * 2**26, zip=True)
+    return {
+        "animated PNG": (saved(small, "PNG", **moving), "2 frames"),
+        "animated WebP": (saved(small, "WEBP", **moving), "2 frames"),
+        "TIFF of two pages": (saved(small, "TIFF", **moving), "2 frames"),
+        "108 megapixels": (saved(Image.new("1", (12_000, 9_000)), "PNG"), "megapixels"),
+        "64 MB in a comment": (saved(small, "PNG", pnginfo=bomb), "decoded"),
+        "EPS, a program": (saved(small, "EPS"), "not a picture"),
+        "PDF": (saved(small, "PDF"), "not a picture"),
+        "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not a picture"),
+        "text": (b"a cat", "not a picture"),
+        "nothing": (b"", "empty"),
+        "half a JPEG": (saved(Image.effect_noise((64, 64), 90), "JPEG")[:900], "decoded"),
+        "values below 0": (saved(Image.new("F", (4, 4), -1), "TIFF"), "grey values"),
+    }
+
+
+@pytest.mark.parametrize("kind", refused_pictures())
+def test_pictures_that_are_refused(kind: str, tried: Tried) -> None:
+    data, said = refused_pictures()[kind]
+    with pytest.raises(BadSample, match=said):
+        decode_picture(data, "x.png", "image")
     tried("pictures")
 
 
@@ -244,6 +287,74 @@ def test_damaged_prompt_files(folder: Path, form: str, tried: Tried) -> None:
         tried("prompt files")
 
 
+# ------------------------------------------------------------------- official layouts
+
+
+@pytest.fixture(scope="module")
+def piebench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first rows of PIE-Bench in the official layout."""
+    import official_folders
+
+    root = tmp_path_factory.mktemp("pie") / "PIE-Bench"
+    rows = official_folders.pie_rows()[:3]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(official_folders, "pie_rows", lambda: rows)
+        official_folders.make_piebench(root)
+    return root
+
+
+def read_piebench(root: Path) -> int:
+    """Read every row and its mask; return how many can be used."""
+    usable = 0
+    try:
+        rows = list(PIEBench(str(root)).samples())
+    except UsageError as error:
+        assert "mapping_file.json" in str(error)
+        return 0
+    for row in rows:
+        if isinstance(row, BadSample):
+            assert "mapping_file.json" in str(row)
+            continue
+        try:
+            mask = row.read_mask() if row.read_mask else None
+        except BadSample:
+            continue
+        assert mask is None or mask.shape == (512, 512)
+        usable += 1
+    return usable
+
+
+def test_damaged_tables_of_edits(piebench: Path, tried: Tried) -> None:
+    path = piebench / "mapping_file.json"
+    data, draw = path.read_bytes(), random.Random(2)
+    assert read_piebench(piebench) == 4
+    for _ in range(60 * TIMES):
+        path.write_bytes(mutated(data, draw))
+        read_piebench(piebench)
+        tried("benchmark tables")
+    path.write_bytes(data)
+
+
+ODD = [None, True, -1, 1.5, 10**30, "", "x", [], {}, [[]], {"a": 1}, "\x00", "../../etc/passwd"]
+
+
+def test_tables_of_edits_with_odd_values(piebench: Path, tried: Tried) -> None:
+    path = piebench / "mapping_file.json"
+    data = path.read_bytes()
+    table = json.loads(data)
+    key = next(iter(table))
+    for field in table[key]:
+        for value in ODD:
+            path.write_text(json.dumps({**table, key: {**table[key], field: value}}))
+            assert read_piebench(piebench) >= 3
+            tried("benchmark tables")
+    for value in ODD:
+        path.write_text(json.dumps({**table, key: value}))
+        assert read_piebench(piebench) >= 3
+        tried("benchmark tables")
+    path.write_bytes(data)
+
+
 # ------------------------------------------------------------------------------ settings
 
 
@@ -326,6 +437,24 @@ def test_run_folders_of_other_versions(
     shutil.copytree(finished, run)
     path = run / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": schema}))
+    try:
+        assert len(RunFolder.open(run).read_results()) == 4
+    except CorruptRun as error:
+        assert str(path) in str(error)
+    tried("run folders")
+
+
+@pytest.mark.parametrize("schema", [-1, 0, 1, 3, 99, None, "2", [], {}])
+def test_results_files_of_other_versions(
+    finished: Path, tmp_path: Path, schema: object, tried: Tried
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    path = run / "results.parquet"
+    table = pq.read_table(path)
+    card = json.loads(table.schema.metadata[METADATA_KEY]) | {"schema_version": schema}
+    metadata = {METADATA_KEY: json.dumps(card).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
     try:
         assert len(RunFolder.open(run).read_results()) == 4
     except CorruptRun as error:
