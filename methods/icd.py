@@ -82,6 +82,13 @@ class ICDSetting(AttentionSetting):
         """The adapters of the timestep set."""
         return (f"icd:{self.timestep_set}",)
 
+    def check_family(self, family: str) -> None:
+        """Refuse attention control in Stable Diffusion XL."""
+        if family == "sdxl" and self.editing == "attention":
+            raise UsageError(
+                "icd: editing=attention is not for Stable Diffusion XL; give editing=prompt_switch"
+            )
+
     def guidance_at(self, t: int) -> float:
         """Return the guidance scale of the target row at timestep t."""
         from icd_bench.diffusion.guidance import dynamic_guidance, interval_guidance
@@ -160,6 +167,8 @@ class ICD:
         Raises:
             UsageError: attention shall be controlled in Stable Diffusion XL.
         """
+        for setting in settings:
+            setting.check_family(backbone.family)
 
         def edit(group: Sequence[ICDSetting]) -> Edits:
             by = _edit_by_attention if group[0].editing == "attention" else _edit_by_switching
@@ -171,10 +180,6 @@ class ICD:
 def _edit_by_attention(
     backbone: Backbone, batch: Batch, latents: Tensor, settings: Sequence[ICDSetting]
 ) -> Edits:
-    if backbone.family == "sdxl":
-        raise UsageError(
-            "icd: editing=attention is not for Stable Diffusion XL; give editing=prompt_switch"
-        )
     steps = len(timestep_set(settings[0].timestep_set).reverse)
     edit = p2p_edit(backbone, batch, settings, steps)
     with backbone.counting("edit", len(batch), len(settings)) as count:

@@ -378,7 +378,10 @@ def plan_methods(
 
     def resolve(method: Method, **asked: Any) -> tuple[Setting, ...]:
         info, schema = method.info, method.Setting
-        return resolve_settings(info, schema, model.name, family=model.family, **asked)
+        settings = resolve_settings(info, schema, model.name, family=model.family, **asked)
+        for setting in settings:
+            setting.check_family(model.family)
+        return settings
 
     presets = presets_of(preset, [method.info.name for method in methods])
 

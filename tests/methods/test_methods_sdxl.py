@@ -20,7 +20,7 @@ from icd_bench.api import Batch, BlendWords, Edits, Inversion, Method
 from icd_bench.diffusion.attention import Row
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.diffusion.noise import randn
-from icd_bench.errors import EditFailed, UnknownName, UsageError
+from icd_bench.errors import UnknownName, UsageError
 from icd_bench.methods.icd import ICD, ICDSetting, switched_jumps
 from icd_bench.methods.renoise import ReNoise, ReNoiseSetting
 from icd_bench.methods.sdedit import SDEdit, SDEditSetting, denoising_steps
@@ -127,7 +127,7 @@ def test_a_photo_is_edited_from_the_command_line(
     edited = edit_one(photo, "a cat", "a dog", "icd", folder, device="cpu", preset=preset)
     assert edited.image.size == (32, 32)
     assert (edited.nfe_invert, edited.nfe_edit, edited.warnings) == (4, 4, ())
-    with pytest.raises(EditFailed, match="editing=prompt_switch"):
+    with pytest.raises(UsageError, match="editing=prompt_switch"):
         edit_one(photo, "a cat", "a dog", "icd", folder, ["editing=attention"], device="cpu")
     with pytest.raises(UnknownName, match=r'sdedit: there is no preset "paper"\. It has none'):
         edit_one(photo, "a cat", "a dog", "sdedit", folder, device="cpu", preset="paper")
