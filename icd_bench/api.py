@@ -134,6 +134,9 @@ class Setting(BaseModel):
         """Parts of a model that these values need beyond the method's own ``MethodInfo.needs``."""
         return ()
 
+    def check_family(self, family: str) -> None:
+        """Raise UsageError where these values are impossible with a family of models ("sdxl")."""
+
 
 def inversion_field(default: Any, description: str, **limits: Any) -> Any:
     """Declare a setting's field that the inversion depends on (limits as in pydantic's Field)."""
