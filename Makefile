@@ -6,6 +6,7 @@
 # make docs   write the reference pages anew from the code: docs/reference
 # make audit  look the pinned versions up among the known vulnerabilities
 # make faults  break runs on purpose and write what was lost: docs/faults.md
+# make bench  edits a second with and without sharing and batching: docs/speed.md
 # make parity  compare the methods with the official implementations' vectors: docs/parity.md
 # make clean  remove .venv, caches and builds (runs/ stays)
 
@@ -16,7 +17,7 @@ DEMO_SAMPLES ?= 20
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint check baseline docs audit faults parity clean
+.PHONY: demo test lint check baseline docs audit faults bench parity clean
 
 demo: $(VENV)/installed
 	$(BIN)/icd-bench run --method icd,ddim,npi,sdedit,identity --bench scenes --limit $(DEMO_SAMPLES)
@@ -60,6 +61,9 @@ $(VENV)/audit/bin/pip-audit:
 
 faults: $(VENV)/installed-test
 	ICD_BENCH_CRASHES=30 $(BIN)/python -m pytest -q -p no:xdist tests/run tests/fuzz --fault-table docs/faults.md
+
+bench: $(VENV)/installed
+	$(BIN)/python tests/performance/bench.py --json runs/bench.json --docs docs/speed.md
 
 parity: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -p no:xdist tests/methods -k parity --parity-table docs/parity.md

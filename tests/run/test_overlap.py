@@ -2,11 +2,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import pandas as pd
 import pytest
+from run_fakes import here
 
+from icd_bench.registry import load_from_file
+from icd_bench.run import RunSummary
 from icd_bench.run.overlap import Behind, ahead
+
+Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 
 
 def test_ahead_keeps_the_order() -> None:
@@ -127,3 +134,23 @@ def test_what_fails_behind_is_raised_at_the_next_put_or_the_end() -> None:
     for count in (1, 5):
         with pytest.raises(OSError, match="disk full"):
             put(count)
+
+
+def test_an_interrupted_run_keeps_every_picture_that_was_edited(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = load_from_file(here("Tint")[0])
+    edit = method.edit
+
+    def interrupted(self: Any, backbone: Any, batch: Any, *rest: Any) -> Any:
+        if "s8" in batch.ids:
+            raise KeyboardInterrupt
+        return edit(self, backbone, batch, *rest)
+
+    monkeypatch.setattr(method, "edit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    monkeypatch.undo()
+    summary, results = run()
+    assert (summary.skipped, summary.done) == (8, 2)
+    assert results["distance"].notna().all()
