@@ -1,0 +1,20 @@
+"""The same command gives the same bits on one machine; another batch stays within a tolerance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from measure_determinism import FIRST, Way, distance, edits
+
+METHODS = ("icd", "edit_friendly")
+GREY_LEVELS = 3
+"""Largest difference that another batch size may make, of 255; see docs/determinism.md."""
+
+
+def test_same_bits_and_how_far_other_batches_are(tmp_path: Path) -> None:
+    first = edits(FIRST, 4, tmp_path / "first", METHODS)
+    again = edits(FIRST, 4, tmp_path / "again", METHODS)
+    alone = edits(Way("alone", batch_size=1), 4, tmp_path / "alone", METHODS)
+    for method in METHODS:
+        assert distance(first[method], again[method]).same == 4
+        assert distance(first[method], alone[method]).largest <= GREY_LEVELS
