@@ -27,15 +27,14 @@ must end like one that nothing happened to, to the byte apart from times.
 |---|--:|--:|
 {faults}
 
-A process is killed at a chosen place, before or after that took effect, and every other time the
-process that goes on is killed again at a random moment. `ICD_BENCH_CRASHES=30` says how often,
-`ICD_BENCH_CRASH_SEED=2` elsewhere.
+A process is killed at a call drawn from all those of a place, before or after that took effect, and
+every other time the process that goes on is killed again at a random moment.
+`ICD_BENCH_CRASHES=30` says how often, `ICD_BENCH_CRASH_SEED=2` draws other calls.
 
 ## Bad input
 
 Broken on purpose or at random: each must be taken for what it is, or be refused with one line that
-names file and field; never a traceback, never a wrong number. {inputs} inputs were tried, one
-line each would be too many:
+names file and field; never a traceback, never a wrong number. {inputs} inputs were tried:
 
 | kind | tried |
 |---|--:|
