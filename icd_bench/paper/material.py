@@ -6,14 +6,14 @@ The embedded world has them all; models of photos take COCO's, as the paper does
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from icd_bench import registry
 from icd_bench.api import Metric, Sample, Scored
-from icd_bench.errors import BadSample, UsageError
+from icd_bench.errors import BadSample, MissingWeights, UsageError
 from icd_bench.metrics.signature import sign
 from icd_bench.models import ModelSpec
 from icd_bench.protocols import NATIVE, Protocol, find_protocol
@@ -26,10 +26,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from icd_bench.stats.frechet import Gaussian
+
 SCENES: Final = 512
 """Test scenes: those that the model card's figures are measured on."""
 REFERENCE: Final = 2048
 """Dev scenes that features are compared with."""
+MISSING: Final = "weights:missing"
+"""In the signature of a measure whose network is not on this machine: loading it says why."""
 TO_SOURCE: Final = frozenset({"psnr", "lpips_alex", "lpips_vgg_224", "clip_image", "dino_v2"})
 """Metrics that compare with the picture that was inverted."""
 
@@ -43,14 +47,16 @@ class Reference:
         title: for people.
         signature: how the distance is made.
         load: brings the network to a device; it maps (N, 3, R, R) in [0, 1] to (N, D).
-        pictures: (N, R, R, 3) uint8.
+        pictures: N times (R, R, 3) uint8.
+        statistics: known without pictures; None where these are to be measured.
     """
 
     name: str
     title: str
     signature: str
-    load: Callable[[str], Callable[[Tensor], NDArray[np.float32]]]
+    load: Callable[[str], Callable[[Tensor], NDArray[np.floating]]]
     pictures: Callable[[], Iterator[NDArray[np.uint8]]]
+    statistics: Callable[[], Gaussian] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,13 +91,33 @@ class Material:
             raise UsageError(f"{self.title}: no usable sample")
         return found
 
+    def usable(self, device: str, say: Callable[[str], None]) -> Material:
+        """Return it with what can be computed on this machine; what cannot is named."""
+        loads: dict[str, tuple[str, Callable[[str], object]]] = {}
+        for name in self.metrics:
+            metric: Metric = registry.metrics.load(name)()
+            loads[name] = (metric.signature(), metric.load)
+        if self.reference is not None:
+            loads[self.reference.name] = (self.reference.signature, self.reference.load)
+        there = set()
+        for name, (signature, load) in loads.items():
+            try:
+                if MISSING in signature:
+                    load(device)
+                there.add(name)
+            except MissingWeights as error:
+                say(f"{name} is not computed: {error}")
+        reference = self.reference if self.reference and self.reference.name in there else None
+        metrics = tuple(name for name in self.metrics if name in there)
+        return replace(self, metrics=metrics, reference=reference)
+
 
 @dataclass(frozen=True)
 class Judges:
     """Loaded measures of finished pictures."""
 
     metrics: Sequence[Metric]
-    features: Callable[[Tensor], NDArray[np.float32]] | None
+    features: Callable[[Tensor], NDArray[np.floating]] | None
 
     def score(
         self, samples: Sequence[Sample], source: Tensor, pictures: Tensor, inverted: bool
@@ -140,7 +166,8 @@ def material_for(spec: ModelSpec, kind: Kind, location: str | None = None) -> Ma
     def photos(count: int) -> Iterator[Sample | BadSample]:
         return iter(registry.benchmarks.load(name)(location).samples())
 
-    return Material(name, photos, measures, None, find_protocol("icd-2024"))
+    protocol = find_protocol("icd-2024")
+    return Material(name, photos, measures, photo_features(spec, protocol, location), protocol)
 
 
 def scenes(count: int, split: str = "test") -> Iterator[Sample]:
@@ -187,6 +214,32 @@ def scene_features() -> Reference:
     )  # fmt: skip
     title = "Frechet distance on features of the scenes CLIP (no FID)"
     return Reference("frechet_scenes_clip", title, signature, load, pictures)
+
+
+def photo_features(spec: ModelSpec, protocol: Protocol, location: str | None) -> Reference:
+    """Return FID: Inception features, and the statistics that are named, or COCO's photos."""
+    metric = registry.metrics.load("fid")()
+
+    def load(device: str) -> Callable[[Tensor], NDArray[np.floating]]:
+        metric.load(device)
+        features: Callable[[Tensor], NDArray[np.floating]] = metric.features
+        return features
+
+    def pictures() -> Iterator[NDArray[np.uint8]]:
+        for sample in registry.benchmarks.load("coco-inversion")(location).samples():
+            if isinstance(sample, Sample):
+                yield prepare(sample, spec.resolution, protocol).source
+
+    def statistics() -> Gaussian:
+        from icd_bench.metrics.set_distances import read_arrays
+        from icd_bench.stats.frechet import Gaussian
+
+        return Gaussian(*read_arrays(metric.reference_file(), ("mu", "sigma")))
+
+    return Reference(
+        "fid", metric.info.title, metric.signature(), load, pictures,
+        statistics if metric.reference_file() else None,
+    )  # fmt: skip
 
 
 def read(samples: Sequence[Sample], resolution: int, protocol: Protocol, device: str) -> Tensor:

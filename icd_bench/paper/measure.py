@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from icd_bench.diffusion.backbone import Backbone
+    from icd_bench.stats.frechet import Gaussian
 
+AT_ONCE = 64
+"""Pictures of a reference whose features are made at once."""
 PIPELINE = ("vae", "text_encoder", "tokenizer", "scheduler")
-_MISSING = "weights:missing"
-"""In the signature of a metric whose network is not on this machine: loading it says why."""
 VERSION = 1
 """Changes whenever the same row gives other numbers."""
 
@@ -81,7 +83,7 @@ class Bench:
         if not rows:
             raise MissingWeights(f"{experiment.name}: {next(iter(obstacles.values()))}")
         samples = self.material.take(limit, progress.say)
-        metrics = self._metrics(progress.say)
+        metrics = [registry.metrics.load(name)() for name in self.material.metrics]
         cells = {row.label: self._cells(row, metrics) for row in rows}
         ids = [sample.id for sample in samples]
         if only:
@@ -99,24 +101,28 @@ class Bench:
         ]
         return samples, measured
 
-    def features_of_reference(self) -> Column | None:
-        """Return the features (N, D) that pictures are compared with, computed once."""
+    def reference(self) -> Gaussian | None:
+        """Return what features of pictures are compared with, computed once; None: nothing."""
         import numpy as np
 
         from icd_bench.run.prepare import to_tensor
+        from icd_bench.stats.frechet import Gaussian
 
         reference = self.material.reference
         if reference is None:
             return None
-        cells = Cells.open(self.folder / cell_name({"reference": reference.signature}))
-        pictures = list(reference.pictures())
-        ids = [str(index) for index in range(len(pictures))]
-        if cells.missing(ids):
-            encode_features = reference.load(self.device)
-            parts = [pictures[at : at + 64] for at in range(0, len(pictures), 64)]
-            found = np.concatenate([encode_features(to_tensor(part)) for part in parts])
-            cells.add(ids, {"features": found})
-        return cells.read(ids)["features"]
+        if reference.statistics is not None:
+            return reference.statistics()
+        made_by = {"reference": reference.signature, "resolution": self.spec.resolution}
+        cells = Cells.open(self.folder / cell_name(made_by))
+        if not cells.columns:
+            features, pictures = reference.load(self.device), reference.pictures()
+            found: list[Column] = []
+            while part := list(islice(pictures, AT_ONCE)):
+                found.append(features(to_tensor(part)))
+            rows = np.concatenate(found)
+            cells.add([str(index) for index in range(len(rows))], {"features": rows})
+        return Gaussian.of(cells.columns["features"])
 
     def _fill(
         self, title: str, rows: Sequence[Configuration], cells: dict[str, Cells],
@@ -180,20 +186,6 @@ class Bench:
         reference = self.material.reference
         judges = Judges(metrics, reference.load(self.device) if reference else None)
         return judges, Backbone.load(self.spec, self.device, self.dtype)
-
-    def _metrics(self, say: Callable[[str], None]) -> list[Metric]:
-        """Return the measures; one that cannot be computed here is named and left out."""
-        found: list[Metric] = []
-        for name in self.material.metrics:
-            try:
-                metric: Metric = registry.metrics.load(name)()
-                if _MISSING in metric.signature():
-                    metric.load(self.device)
-            except (UnknownName, MissingWeights) as error:
-                say(f"{name} is not computed: {error}")
-            else:
-                found.append(metric)
-        return found
 
     def _obstacle(self, row: Configuration) -> str:
         """Return why a row cannot be measured with this model; raise where it only lacks files."""

@@ -14,7 +14,7 @@ from icd_bench.api import Direction
 from icd_bench.errors import UsageError
 from icd_bench.run.files import write_file
 from icd_bench.stats.bootstrap import bootstrap_interval
-from icd_bench.stats.frechet import Gaussian, frechet_interval
+from icd_bench.stats.frechet import Gaussian, frechet_distance, frechet_interval
 
 from .cells import Column
 from .experiments import Claim, Experiment
@@ -22,6 +22,8 @@ from .measure import Measured
 
 RESAMPLES, SET_RESAMPLES = 2000, 200
 """Bootstrap draws: of means, and of distances between sets."""
+MOST_RESAMPLED = 512
+"""Features beyond which a distance has no interval: Inception's 2,048 would take an hour."""
 
 Verdict = Literal["shown", "reversed", "undecided"]
 
@@ -137,7 +139,7 @@ def summarise(
     experiment: Experiment,
     measured: Sequence[Measured],
     measures: Sequence[Measure],
-    reference: Column | None,
+    reference: Gaussian | None,
     distance: str = "",
 ) -> tuple[tuple[Row, ...], tuple[Finding, ...]]:
     """Return rows with intervals, and the verdicts on the paper's claims.
@@ -146,17 +148,15 @@ def summarise(
         experiment: what was compared.
         measured: its rows; all have the same samples in the same order.
         measures: columns to summarise.
-        reference: (M, D) features that those of a row are compared with.
+        reference: what the features of a row are compared with.
         distance: name of the column of that distance.
     """
-    target = None if reference is None else Gaussian.of(reference)
     rows = []
     for one in measured:
         values = {m.name: _mean(one.columns[m.name]) for m in measures if m.name in one.columns}
         features = one.columns.get("features")
-        if target is not None and features is not None and len(features) > 1:
-            found = frechet_interval(features, target, resamples=SET_RESAMPLES)
-            values[distance] = Value(found.value, found.low, found.high, len(features))
+        if reference is not None and features is not None and len(features) > 1:
+            values[distance] = _distance(features, reference)
         row = one.configuration
         rows.append(
             Row(
@@ -184,6 +184,14 @@ def summarise(
 def _mean(column: Column) -> Value:
     found = bootstrap_interval(column, resamples=RESAMPLES)
     return Value(found.mean, found.low, found.high, found.n)
+
+
+def _distance(features: Column, reference: Gaussian) -> Value:
+    if features.shape[1] > MOST_RESAMPLED:
+        value = frechet_distance(Gaussian.of(features), reference)
+        return Value(value, float("nan"), float("nan"), len(features))
+    found = frechet_interval(features, reference, resamples=SET_RESAMPLES)
+    return Value(found.value, float(found.low), float(found.high), len(features))
 
 
 def _test(claim: Claim, measure: Measure, columns: dict[str, dict[str, Column]]) -> Finding:

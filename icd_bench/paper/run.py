@@ -57,16 +57,18 @@ def run_experiment(
     material = material_for(spec, kind, str(data) if data else None)
     experiment = EXPERIMENTS[name](material.steps, [part.name for part in spec.parts])
     device = choose_device(device)
+    progress = RememberingProgress(make_progress(quiet))
+    material = material.usable(device, progress.say)
     pixels = PIXELS_ON_CPU if device == "cpu" else PIXELS_ON_ACCELERATOR
     at_once = max(1, min(MOST_AT_ONCE, pixels // spec.resolution**2))
     bench = Bench(
         spec, material, folder / CELLS, seed, device, choose_dtype(dtype, device),
         batch_size or at_once,
     )  # fmt: skip
-    progress = RememberingProgress(make_progress(quiet))
     samples, measured = bench.measure(experiment, limit, progress, only)
     measures = _measures(experiment, material, measured)
-    reference = bench.features_of_reference()
+    featured = any("features" in one.columns for one in measured)
+    reference = bench.reference() if featured else None
     distance = "" if material.reference is None else material.reference.name
     rows, claims = summarise(experiment, measured, measures, reference, distance)
     if material.reference is not None and any(distance in row.values for row in rows):

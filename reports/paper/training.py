@@ -17,7 +17,7 @@ LOG: Final = "log.jsonl"
 PANELS: Final = {
     "reverse": "loss of the reverse model",
     "forward": "loss of the forward model",
-    "psnr": "reconstruction of dev scenes, PSNR (dB)",
+    "psnr": "PSNR of dev scenes (dB)",
 }
 """Entries of the logs, and what they are called."""
 
@@ -55,8 +55,8 @@ def _figure(logs: dict[str, list[Line]]) -> Figure:
         axes.set_title(title, fontsize=8, fontweight="normal")
         axes.set_xlabel("step")
         if entry != "psnr":
-            axes.set_yscale("log")
-    figure.legend(_handles(list(logs)), list(logs), loc="outside upper center", ncols=4)
+            axes.set_ylim(bottom=0)
+    figure.legend(_handles(list(logs)), list(logs), loc="outside upper center", ncols=3)
     return figure
 
 

@@ -11,6 +11,7 @@ import pytest
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.errors import MissingWeights, UnknownName
 from icd_bench.models import ModelSpec, find_model
+from icd_bench.paper import material
 from icd_bench.paper.experiments import EXPERIMENTS, Configuration, Experiment
 from icd_bench.paper.material import material_for
 from icd_bench.paper.measure import Bench
@@ -52,6 +53,7 @@ def test_a_scene_has_the_same_scores_in_any_batch(tmp_path: Path) -> None:
 def test_what_was_measured_is_not_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(material, "REFERENCE", 32)
     arguments: dict[str, Any] = {"folder": tmp_path, "limit": 2, "only": ("G", "K"), "quiet": True}
     first = run_experiment("table2", "scenes", **arguments)
 
