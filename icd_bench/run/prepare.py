@@ -18,6 +18,7 @@ from PIL import Image
 from icd_bench.api import Sample
 from icd_bench.errors import BadSample
 from icd_bench.protocols import NATIVE, Protocol
+from icd_bench.run.previews import preview_chunk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,9 +99,9 @@ def centre_square(array: NDArray[Level]) -> NDArray[Level]:
 
 
 def to_png(picture: NDArray[np.uint8] | NDArray[np.bool_]) -> bytes:
-    """Return the PNG file of (H, W, 3) uint8 or of a mask (H, W)."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", compress_level=PNG_LEVEL)
+    """Return the PNG file of (H, W, 3) uint8, with its preview, or of a mask (H, W)."""
+    image, buffer = Image.fromarray(picture), io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=PNG_LEVEL, pnginfo=preview_chunk(image))
     return buffer.getvalue()
 
 
