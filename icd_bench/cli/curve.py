@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from icd_bench.errors import UsageError
 
 from . import options
 from .output import check_choice, split_names
+from .run_folders import figures_folder, named_or_newest
 
 FORMATS = ("svg", "pdf", "png", "csv", "parquet", "json")
 
@@ -61,7 +61,7 @@ def curve(
     formats = split_names(forms or FORMATS)
     for form in formats:
         check_choice(form, FORMATS, "format")
-    folders = find_runs(runs)
+    folders = named_or_newest(runs)
     curves = registry.reports.load("curves")
     trade_off = curves.trade_off(
         folders,
@@ -76,22 +76,8 @@ def curve(
         seed=seed,
     )
     print(curves.summary(trade_off))
-    for path in curves.write(trade_off, out or default_folder(folders), formats):
+    for path in curves.write(trade_off, out or figures_folder(folders), formats):
         print(path)
-
-
-def find_runs(runs: list[Path] | None) -> list[Path]:
-    """Return the run folders that are named, or the newest one."""
-    if runs:
-        return runs
-    from icd_bench.run import latest_run
-
-    return [latest_run()]
-
-
-def default_folder(runs: list[Path]) -> Path:
-    """Return where figures go: into the run, or beside several."""
-    return runs[0] / "figures" if len(runs) == 1 else Path("figures")
 
 
 def _pair(text: str) -> tuple[float, float]:

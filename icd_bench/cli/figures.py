@@ -9,8 +9,8 @@ import typer
 from icd_bench import registry
 
 from . import options
-from .curve import default_folder, find_runs
 from .output import check_choice, split_names
+from .run_folders import figures_folder, named_or_newest
 
 FORMATS = ("svg", "pdf", "png")
 
@@ -53,10 +53,10 @@ def figures(
     formats = split_names(forms or FORMATS)
     for form in formats:
         check_choice(form, FORMATS, "format")
-    folders = find_runs(runs)
+    folders = named_or_newest(runs)
     written = registry.reports.load("figures").draw_figures(
         folders,
-        out or default_folder(folders),
+        out or figures_folder(folders),
         formats,
         x=x,
         y=y,

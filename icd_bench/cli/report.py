@@ -10,6 +10,7 @@ import typer
 from icd_bench import registry
 
 from .output import say
+from .run_folders import named_or_newest
 
 
 def report(
@@ -27,13 +28,20 @@ def report(
     single_file: Annotated[
         bool, typer.Option("--single-file", help="Put everything into one HTML file.")
     ] = False,
+    studies: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--study",
+            metavar="DIR",
+            help="Studies of these edits.  [default: those in or beside the run folders]",
+        ),
+    ] = None,
 ) -> None:
-    """Make a page of tables, curves and pictures that opens from the disk, offline."""
-    if not runs:
-        from icd_bench.run import latest_run
+    """Make a page of tables, curves and pictures that opens from the disk, offline.
 
-        runs = [latest_run()]
+    Of two and more runs it also shows what each changed against the first one.
+    """
     page = registry.reports.load("page")
-    made = page.build_report(runs, out, single_file)
+    made = page.build_report(named_or_newest(runs), out, single_file, studies=studies or None)
     say(f"{made.cells} edits, {made.bytes / 2**20:.1f} MB")
     print(f"report   {made.page}")

@@ -34,7 +34,7 @@ FEW_SAMPLES = 20
 
 
 def trade_off(
-    runs: Sequence[Path],
+    runs: Sequence[Path] | JoinedRuns,
     x: str,
     y: str,
     *,
@@ -58,7 +58,7 @@ def trade_off(
     halves by a seeded shuffle: a separate dev split is better, for it costs no test samples.
 
     Args:
-        runs: run folders.
+        runs: run folders, or runs that are joined already.
         x: metric that is held equal, or ``nfe`` or ``seconds``.
         y: metric that is compared, likewise.
         at: levels of x at which methods are compared; none: the mean over all levels that both
@@ -81,7 +81,7 @@ def trade_off(
     """
     if x == y:
         raise UsageError(f"x and y are both {x}: a trade-off needs two scores")
-    joined = join_runs(runs)
+    joined = runs if isinstance(runs, JoinedRuns) else join_runs(runs)
     axes = find_axis(joined, x), find_axis(joined, y)
     _check_conditions(joined)
     test_cells, dev_cells = split_cells(joined.cells, dev)

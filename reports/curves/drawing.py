@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_OFFSETS = np.array([(11, 9), (-11, -9), (-11, 9), (11, -9)], dtype=float)
+_ANGLES = np.arange(8) * np.pi / 4 + np.pi / 8
+_OFFSETS = np.concatenate(
+    [r * np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1) for r in (11.0, 17.0)]
+)
+"""Where a label may stand around its point, in points of typography."""
+_CLEAR = 8.0
+"""Room that a label needs; without it, only the ends of a method's settings have one."""
 
 MOST_LABELS = 10
 """A method with more points has no labels at them."""
@@ -78,27 +84,39 @@ def _draw_method(axes: Axes, trade_off: TradeOff, method: str, index: int) -> No
 
 
 def _label_points(axes: Axes, trade_off: TradeOff) -> None:
-    """Write the value that changes at each point, where it is freest of points and labels."""
+    """Write the value that changes at each point, where it is freest of points, lines and labels.
+
+    The ends of each method's settings come first; between them a label that has no room is left
+    out, for its value lies between its neighbours'.
+    """
     taken = [_place(axes, p.x.mean, p.y.mean) for p in trade_off.points if isfinite(p.x.mean)]
-    for index, method in enumerate(trade_off.methods):
-        points = _points_of(trade_off, method)
-        field = _label_field(points)
-        for point in points if field else ():
-            at = _place(axes, point.x.mean, point.y.mean)
-            free = [min(np.linalg.norm(at + o - t) for t in taken) for o in _OFFSETS]
-            offset = _OFFSETS[int(np.argmax(free))]
-            taken.append(at + offset)
-            axes.annotate(
-                plain(short(point.setting.get(field))),
-                (point.x.mean, point.y.mean),
-                xytext=tuple(offset),
-                textcoords="offset points",
-                ha="center",
-                va="center",
-                fontsize=7.5,
-                color=look(index)[0],
-                zorder=6,
-            )
+    for curve in trade_off.curves:
+        taken += [_place(axes, x, y) for x, y in zip(curve.x[::4], curve.y[::4], strict=True)]
+    labelled = [
+        (index, points, _label_field(points))
+        for index, method in enumerate(trade_off.methods)
+        if (points := _points_of(trade_off, method)) and _label_field(points)
+    ]
+    ends = [(i, p, field) for i, points, field in labelled for p in (points[0], points[-1])]
+    others = [(i, p, field) for i, points, field in labelled for p in points[1:-1]]
+    for place, (index, point, field) in enumerate([*ends, *others]):
+        at = _place(axes, point.x.mean, point.y.mean)
+        room = [min(np.linalg.norm(at + o - t) for t in taken) for o in _OFFSETS]
+        if place >= len(ends) and max(room) < _CLEAR:
+            continue
+        offset = _OFFSETS[int(np.argmax(room))]
+        taken.append(at + offset)
+        axes.annotate(
+            plain(short(point.setting.get(field))),
+            (point.x.mean, point.y.mean),
+            xytext=tuple(offset),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            color=look(index)[0],
+            zorder=6,
+        )
 
 
 def _place(axes: Axes, x: float, y: float) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +11,15 @@ from icd_bench.errors import StorageFailed, UsageError
 from icd_bench.reports.joined_runs import join_runs
 from icd_bench.reports.table import table_of
 
-from .inline_json import to_json
+from .changes import changes
 from .items import Layout, Source, lay_out
-from .privacy import without_folders
-from .render import GENERATOR, Inlined, page
-from .sheets import Strip, draw_all, has_pictures, strips
+from .render import GENERATOR, Content
+from .sheets import Strip, draw_all, strips
 from .states import cell_states, troubles
+from .studies import study_sections
 from .summary import samples, scores, summary
-
-INDEX = "index.html"
-LARGEST_SINGLE_FILE = 200 * 2**20
-"""Bytes of pictures: browsers take minutes to open more than this in one file."""
-MEDIA_TYPES = {"webp": "image/webp", "jpg": "image/jpeg", "png": "image/png"}
+from .trade_offs import axis_pairs, trade_offs
+from .writing import INDEX, write_file, write_folder
 
 Progress = Callable[[int, int], None]
 
@@ -45,6 +40,7 @@ def build_report(
     out: Path | None = None,
     single_file: bool = False,
     progress: Progress | None = None,
+    studies: Sequence[Path] | None = None,
 ) -> Report:
     """Write the report of some runs.
 
@@ -54,43 +50,62 @@ def build_report(
             run's folder.
         single_file: put everything into one HTML file.
         progress: told after each sample how many are done, and of how many.
+        studies: folders of human studies of these edits; None: those in or beside the runs.
 
     Raises:
         UsageError: a path is not a run folder, no run has a finished cell, ``out`` holds something
-            else, or the pictures are too many for a single file.
+            else, a study has no votes or is of other edits, or the pictures are too many for a
+            single file.
+        BadVotes: the votes of a study contradict themselves or its plan.
         CorruptRun: a run cannot be read.
         StorageFailed: the report cannot be written.
     """
     paths = list(dict.fromkeys(Path(run).resolve() for run in runs))
     place = out or paths[0] / ("report.html" if single_file else "report")
     _check_free(place, single_file)
-    sources = [Source.open(path) for path in paths]
-    joined = join_runs(paths)
-    table = table_of(joined)
-    layout = lay_out(joined, table.rows, sources)
-    states = cell_states(layout)
-    sheets = strips(layout, states)
-    title = " + ".join(dict.fromkeys(path.name for path in paths))
-    first = summary(table, layout, states, sources, title)
-    parts: dict[str, Any] = {
-        "samples": samples(layout, states, [_files(layout, i, s) for i, s in enumerate(sheets)]),
-        "troubles": troubles(layout, states),
-    }
-    parts |= {
-        f"scores-{number}": scores(column, layout) for number, column in enumerate(table.columns)
-    }
+    content, sheets = _content(paths, studies)
     pictures = _drawn(sheets, progress)
     try:
-        if single_file:
-            size = _write_file(place, first, parts, pictures)
-        else:
-            size = _write_folder(place, first, parts, pictures)
+        size = (
+            write_file(place, content, pictures)
+            if single_file
+            else write_folder(place, content, pictures)
+        )
     except OSError as error:
         raise StorageFailed(
             f"{place}: the report cannot be written: {error.strerror or error}; make room or "
             "choose another place with --out"
         ) from error
-    return Report(place if single_file else place / INDEX, len(layout.cells), size)
+    return Report(place if single_file else place / INDEX, content.first["counts"]["cells"], size)
+
+
+def _content(
+    paths: Sequence[Path], studies: Sequence[Path] | None
+) -> tuple[Content, Sequence[Strip]]:
+    """Return everything but the pictures, and what pictures there are."""
+    sources = [Source.open(path) for path in paths]
+    joined = join_runs(paths)
+    sections = study_sections(paths, joined.cells["cell_id"], studies)
+    table = table_of(joined)
+    layout = lay_out(joined, table.rows, sources)
+    states = cell_states(layout)
+    sheets = strips(layout, states)
+    first = summary(table, layout, states, sources)
+    trades = trade_offs(joined, table, axis_pairs(table.columns, first["axes"]))
+    changed, change_sheets = changes(sources, layout)
+    first |= {
+        "title": " + ".join(dict.fromkeys(path.name for path in paths)),
+        "trades": list(trades),
+        "changes": bool(changed),
+    }
+    parts: dict[str, Any] = {
+        "samples": samples(layout, states, [_files(layout, i, s) for i, s in enumerate(sheets)]),
+        "troubles": troubles(layout, states),
+        "changes": changed,
+        **{f"scores-{i}": scores(column, layout) for i, column in enumerate(table.columns)},
+        **{f"trade-{i}": trade for i, trade in enumerate(trades.values())},
+    }
+    return Content(first, parts, sections), [*sheets, *change_sheets]
 
 
 def _check_free(place: Path, single_file: bool) -> None:
@@ -124,7 +139,7 @@ def _files(layout: Layout, number: int, strip: Strip) -> dict[str, Any]:
         "mask": strip.mask is not None,
         "tile": strip.tile,
         "size": item.resolution,
-        "large": has_pictures(item),
+        "large": strip.large,
     }
 
 
@@ -133,51 +148,3 @@ def _drawn(sheets: Sequence[Strip], progress: Progress | None) -> Iterator[Mappi
         yield files
         if progress:
             progress(done, len(sheets))
-
-
-def _write_folder(
-    place: Path,
-    first: Mapping[str, Any],
-    parts: Mapping[str, Any],
-    pictures: Iterator[Mapping[str, bytes]],
-) -> int:
-    """Write a new folder beside the old one, then put it in its place."""
-    new = place.with_name(place.name + ".part")
-    shutil.rmtree(new, ignore_errors=True)
-    (new / "data").mkdir(parents=True)
-    (new / "pictures").mkdir()
-    size = 0
-    for files in pictures:
-        for name, data in files.items():
-            size += (new / "pictures" / name).write_bytes(data)
-    for name, part in parts.items():
-        script = f"icdBenchReport.deliver({to_json(name)},{to_json(part)});\n"
-        size += (new / "data" / f"{name}.js").write_bytes(script.encode())
-    size += (new / INDEX).write_bytes(page(first, Inlined()).encode())
-    if place.exists():
-        shutil.rmtree(place)
-    new.rename(place)
-    return size
-
-
-def _write_file(
-    place: Path,
-    first: Mapping[str, Any],
-    parts: Mapping[str, Any],
-    pictures: Iterator[Mapping[str, bytes]],
-) -> int:
-    embedded: dict[str, str] = {}
-    size = 0
-    for files in pictures:
-        for name, data in files.items():
-            size += len(data)
-            embedded[name] = f"data:{MEDIA_TYPES[name.rpartition('.')[2]]};base64," + (
-                base64.b64encode(data).decode()
-            )
-        if size > LARGEST_SINGLE_FILE:
-            raise UsageError(
-                f"{without_folders(str(place))}: the pictures are too many for a single file; "
-                "make a folder: leave --single-file out"
-            )
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place.write_bytes(page(first, Inlined(parts, embedded)).encode())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
@@ -25,6 +25,8 @@ SCRIPTS = (
     "grid",
     "compare",
     "categories",
+    "changes",
+    "study",
     "troubles",
     "made",
     "main",
@@ -33,20 +35,23 @@ SCRIPTS = (
 
 
 @dataclass(frozen=True)
-class Inlined:
-    """What else is inside the page, if it is a single file."""
+class Content:
+    """What a page says, but for its pictures."""
 
-    parts: Mapping[str, Any] = field(default_factory=dict)
-    pictures: Mapping[str, str] = field(default_factory=dict)
-    """File name -> data URL."""
+    first: Mapping[str, Any]
+    """Data of the first page."""
+    parts: Mapping[str, Any]
+    """Data that is loaded when it is needed: name -> part."""
+    studies: Sequence[str] = ()
+    """Sections of HTML, each the analysis of a study."""
 
 
-def page(first: Mapping[str, Any], inlined: Inlined) -> str:
+def page(content: Content, pictures: Mapping[str, str] | None = None) -> str:
     """Return the HTML of a report.
 
     Args:
-        first: data of the first page.
-        inlined: data and pictures that are files of their own otherwise.
+        content: what it says; its parts are files beside the page, or inside it with ``pictures``.
+        pictures: file name -> data URL, for a page that is a single file.
     """
     script = _script()
     environment = Environment(
@@ -56,17 +61,18 @@ def page(first: Mapping[str, Any], inlined: Inlined) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    data = {"report": to_inline_json(first)}
-    data |= {f"part-{name}": to_inline_json(part) for name, part in inlined.parts.items()}
-    if inlined.pictures:
-        data["pictures"] = to_inline_json(inlined.pictures)
+    data = {"report": to_inline_json(content.first)}
+    if pictures is not None:
+        data |= {f"part-{name}": to_inline_json(part) for name, part in content.parts.items()}
+        data["pictures"] = to_inline_json(pictures)
     return environment.get_template("page.html.j2").render(
         generator=GENERATOR,
-        title=first["title"],
+        title=content.first["title"],
         policy=_policy(script),
         style=Markup(_asset("page.css")),
         script=Markup(script),
         data={name: Markup(text) for name, text in data.items()},
+        studies=[Markup(section) for section in content.studies],
     )
 
 

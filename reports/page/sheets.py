@@ -1,7 +1,8 @@
 """Pictures of a page: for each item one sheet with its source, its true edit and its edits.
 
 A line of the grid loads one file. Pictures up to ``SMALL`` pixels are on their sheet as they
-are, without loss; larger ones are thumbnails there, and have a file each for the comparison.
+are, without loss; larger ones are thumbnails there, and have a file each for the comparison: the
+preview that the run stored with them, so that 42,000 of them need not be decoded.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 from PIL import Image
 
 from icd_bench.errors import CorruptRun
+from icd_bench.run.previews import preview_in, to_jpeg
 
 from .items import WITHOUT, Item, Layout
 from .states import WITH_PICTURE
@@ -28,7 +31,7 @@ TILES_A_LINE = 8
 MASK_COLOUR = (255, 0, 110, 120)
 AT_ONCE = 64
 """Items whose files are in memory together."""
-SHEET_QUALITY, PICTURE_QUALITY = 82, 90
+SHEET_QUALITY = 82
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Strip:
     name: str
     tile: int
     """Side of a tile in pixels."""
+    large: bool
+    """Whether its pictures are larger than a tile, and have files of their own."""
     paths: tuple[Path, ...]
     mask: Path | None
 
@@ -53,18 +58,15 @@ def strips(layout: Layout, states: Sequence[str]) -> list[Strip]:
             if places[number] != WITHOUT and letters[number] in WITH_PICTURE
         ]
         stems = [item.pictures[kind] for kind in ("source", "target") if kind in item.pictures]
-        found.append(Strip(f"{number}", tile_of(item), (*stems, *edits), item.pictures.get("mask")))
+        found.append(strip_of(f"{number}", item, (*stems, *edits)))
     return found
 
 
-def tile_of(item: Item) -> int:
-    """Return the side of an item's tiles."""
-    return item.resolution if item.resolution <= SMALL else THUMBNAIL
-
-
-def has_pictures(item: Item) -> bool:
-    """Return whether an item's pictures have a file each besides the sheet."""
-    return item.resolution > SMALL
+def strip_of(name: str, item: Item, paths: Sequence[Path]) -> Strip:
+    """Return the sheet of some pictures of an item."""
+    large = item.resolution > SMALL
+    tile = THUMBNAIL if large else item.resolution
+    return Strip(name, tile, large, tuple(paths), item.pictures.get("mask"))
 
 
 def draw(strip: Strip) -> dict[str, bytes]:
@@ -80,14 +82,17 @@ def draw(strip: Strip) -> dict[str, bytes]:
     sheet = Image.new("RGB", size)
     files: dict[str, bytes] = {}
     for place, path in enumerate(strip.paths):
-        picture = _read(path, "RGB")
-        if picture.width > strip.tile:
-            files[f"{strip.name}-{place}.jpg"] = _jpeg(picture, PICTURE_QUALITY)
-            picture.thumbnail((strip.tile, strip.tile), reducing_gap=2.0)
+        if strip.large:
+            full, picture = _full_and_thumbnail(path, strip.tile)
+            files[f"{strip.name}-{place}.jpg"] = full
+        else:
+            picture = _read(path, "RGB")
         line, column = divmod(place, TILES_A_LINE)
         sheet.paste(picture, (column * strip.tile, line * strip.tile))
-    if len(files):
-        files[f"{strip.name}.jpg"] = _jpeg(sheet, SHEET_QUALITY)
+    if strip.large:
+        files[f"{strip.name}.jpg"] = _encoded(
+            sheet, format="JPEG", quality=SHEET_QUALITY, subsampling=0
+        )
     else:
         files[f"{strip.name}.webp"] = _webp(sheet)
     if strip.mask:
@@ -103,10 +108,30 @@ def draw_all(items: Sequence[Strip]) -> Iterator[Mapping[str, bytes]]:
             yield from pool.map(draw, items[start : start + AT_ONCE])
 
 
+def _full_and_thumbnail(path: Path, side: int) -> tuple[bytes, Image.Image]:
+    """Return a picture as JPEG, and small."""
+    with _readable(path):
+        full = preview_in(path)
+        if full is None:
+            picture = _read(path, "RGB")
+            full = to_jpeg(picture)
+        else:
+            # A JPEG is decoded at a quarter of its size in a fraction of the time.
+            picture = Image.open(io.BytesIO(full))
+            picture.draft("RGB", (side, side))
+        picture.thumbnail((side, side), reducing_gap=2.0)
+    return full, picture
+
+
 def _read(path: Path, mode: str) -> Image.Image:
+    with _readable(path), Image.open(path) as picture:
+        return picture.convert(mode)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with Image.open(path) as picture:
-            return picture.convert(mode)
+        yield
     except (OSError, SyntaxError, ValueError) as error:
         raise CorruptRun(
             f"{path}: the picture is damaged ({error}); run the same command again, it is made anew"
@@ -120,10 +145,6 @@ def _overlay(path: Path) -> bytes:
     overlay = mask.convert("P")
     overlay.putpalette([0, 0, 0] * 255 + colour)
     return _encoded(overlay, format="PNG", transparency=bytes([0] * 255 + [strength]))
-
-
-def _jpeg(picture: Image.Image, quality: int) -> bytes:
-    return _encoded(picture, format="JPEG", quality=quality, subsampling=0)
 
 
 def _webp(picture: Image.Image) -> bytes:

@@ -29,7 +29,7 @@ PREFERRED_AXES = (
 
 
 def summary(
-    table: Table, layout: Layout, states: Sequence[str], sources: Sequence[Source], title: str
+    table: Table, layout: Layout, states: Sequence[str], sources: Sequence[Source]
 ) -> dict[str, Any]:
     """Return everything that the first page shows."""
     manifests = [source.folder.manifest() for source in sources]
@@ -40,7 +40,6 @@ def summary(
         for name, card in manifest["methods"].items()
     }
     return {
-        "title": title,
         "version": icd_bench.__version__,
         "columns": [_column(column) for column in table.columns],
         "axes": [
@@ -113,7 +112,6 @@ def _row(row: Row, table: Table, title: str) -> dict[str, Any]:
     return {
         "key": row_key(row),
         "method": row.method,
-        "title": title,
         "version": row.version,
         "label": row.label,
         "setting": dict(row.setting),

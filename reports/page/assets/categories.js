@@ -40,7 +40,7 @@ function multiple(group, index, grouping, column, shown) {
         isFinite(entry.mean) ? svg("circle", { cx: at(entry.mean), cy: 11, r: 4 }) : null)),
       element("td", { class: "number" }, written(entry.mean, decimals.get(column.key)), isFinite(margin(entry)) && entry.high > entry.low ? element("span", { class: "offscreen" }, ` ± ${written(margin(entry), decimals.get(column.key))}`) : null)));
   const link = element("a", { href: address("pictures", { block: value("block"), rows: value("rows"), [`in-${grouping.name}`]: group, metric: column.key }) }, sentence(group));
-  return element("section", { class: "card" }, element("h2", {}, link, element("small", {}, ` n = ${ns.sort((a, b) => a - b).join("–")}`)), element("table", {}, element("tbody", {}, lines)));
+  return element("section", { class: "card" }, element("h2", {}, link, element("small", {}, ` n = ${ns.sort((a, b) => a - b).join("–")}`)), element("table", { "aria-label": `${heading(column)}, ${sentence(group)}` }, element("tbody", {}, lines)));
 }
 
 function scaleOfGroups(grouping, column, shown) {

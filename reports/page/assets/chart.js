@@ -22,7 +22,7 @@ function linearScale(values, [from, to], wanted = 5) {
   };
 }
 
-function logScale(values, [from, to]) {
+function logScale(values, [from, to], wanted = 5) {
   const positive = values.filter((v) => v > 0 && isFinite(v)).map(Math.log10);
   let [low, high] = positive.length ? [Math.min(...positive), Math.max(...positive)] : [0, 1];
   const pad = Math.max(0.08, (high - low) * 0.08);
@@ -35,6 +35,7 @@ function logScale(values, [from, to]) {
       if (exponent >= low && exponent <= high) ticks.push([10 ** exponent, significant(10 ** exponent)]);
     }
   }
+  if (ticks.length < 2) return linearScale(values, [from, to], wanted);
   return {
     at: (v) => from + ((Math.log10(v) - low) / (high - low)) * (to - from),
     back: (position) => 10 ** (low + ((position - from) / (to - from)) * (high - low)),

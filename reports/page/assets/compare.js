@@ -227,7 +227,7 @@ async function drawScores(main, item, shown) {
   holder.append(
     element("div", { class: "bar" }, element("h2", {}, "Scores of this sample"), columnPicker()),
     element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Scores of this sample" },
-      element("table", { class: "main plain" }, element("thead", {}, element("tr", {}, element("th", { scope: "col", class: "first" }, "Method and setting"), shownColumns.map((column) => element("th", { scope: "col", class: "number" }, heading(column), element("small", {}, ` ${column.unit} ${arrow(column)}`))))), element("tbody", {}, body))),
+      element("table", { class: "main plain", "aria-label": "Scores of this sample" }, element("thead", {}, element("tr", {}, element("th", { scope: "col", class: "first" }, "Method and setting"), shownColumns.map((column) => element("th", { scope: "col", class: "number" }, heading(column), element("small", {}, ` ${column.unit} ${arrow(column)}`))))), element("tbody", {}, body))),
     settingsTable(here),
   );
 }
@@ -241,6 +241,6 @@ function settingsTable(here) {
     { class: "settings" },
     element("summary", {}, "Settings: attention windows, guidance and the rest"),
     element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Settings" },
-      element("table", { class: "main plain" }, element("thead", {}, element("tr", {}, element("th", { scope: "col", class: "first" }, "Field"), here.map((row) => element("th", { scope: "col", class: "number" }, rowName(row))))), element("tbody", {}, names.map((name) => element("tr", { class: differs(name) ? "differs" : "" }, element("th", { scope: "row" }, name), here.map((row) => element("td", { class: "number" }, name in row.setting ? JSON.stringify(row.setting[name]) : "–"))))))),
+      element("table", { class: "main plain", "aria-label": "Settings" }, element("thead", {}, element("tr", {}, element("th", { scope: "col", class: "first" }, "Field"), here.map((row) => element("th", { scope: "col", class: "number" }, rowName(row))))), element("tbody", {}, names.map((name) => element("tr", { class: differs(name) ? "differs" : "" }, element("th", { scope: "row" }, name), here.map((row) => element("td", { class: "number" }, name in row.setting ? JSON.stringify(row.setting[name]) : "–"))))))),
   );
 }

@@ -8,9 +8,9 @@ views.set("made", {
   },
 });
 
-function plainTable(heads, lines, label) {
+function plainTable(heads, lines, label, kind = "") {
   return element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label },
-    element("table", { class: "main plain" }, element("thead", {}, element("tr", {}, heads.map((head, index) => element("th", { scope: "col", class: index ? "" : "first" }, head)))), element("tbody", {}, lines.map((cells) => element("tr", {}, cells.map((cell, index) => element(index ? "td" : "th", index ? {} : { scope: "row" }, cell)))))));
+    element("table", { class: `main plain ${kind}`, "aria-label": label }, element("thead", {}, element("tr", {}, heads.map((head, index) => element("th", { scope: "col", class: index ? "" : "first" }, head)))), element("tbody", {}, lines.map((cells) => element("tr", {}, cells.map((cell, index) => element(index ? "td" : "th", index ? {} : { scope: "row" }, cell)))))));
 }
 
 function commandLine(command) {

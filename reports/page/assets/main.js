@@ -1,7 +1,7 @@
 // Start: links to the views, the theme, and the first view.
 
 document.getElementById("views").append(
-  ...["summary", "curves", "pictures", "categories", "troubles", "made"].map((name) =>
+  ...["summary", "curves", "pictures", "categories", "changes", "study", "troubles", "made"].filter((name) => views.has(name)).map((name) =>
     element("a", { href: `#${name}`, "data-view": name }, views.get(name).title),
   ),
 );

@@ -45,7 +45,10 @@ function slotOf(item, what) {
 // Return { image, x, y, size }: the square of an image that holds a picture; null for none.
 async function find(item, what, inFull = false) {
   const slot = slotOf(item, what);
-  if (slot < 0) return null;
+  return slot < 0 ? null : findSlot(item, slot, inFull);
+}
+
+async function findSlot(item, slot, inFull) {
   if (inFull && item.large) {
     return { image: await image(`${item.index}-${slot}.jpg`), x: 0, y: 0, size: item.size };
   }

@@ -42,14 +42,17 @@ function show() {
   leave = () => {};
   const main = document.getElementById("main");
   document.body.dataset.view = place.view;
-  main.replaceChildren();
+  const drawn = element("div", {});
+  main.replaceChildren(drawn);
   for (const link of document.querySelectorAll("#views a")) {
     const here = link.dataset.view === (place.view === "compare" ? "pictures" : place.view);
     link.toggleAttribute("aria-current", here);
     if (here) link.setAttribute("aria-current", "page");
     link.href = address(link.dataset.view, { block: value("block"), rows: value("rows") });
   }
-  Promise.resolve(views.get(place.view).draw(main)).then((left) => (leave = left ?? leave), failed);
+  // A view that another one has replaced while its data came has nothing to leave behind.
+  const take = (left) => (drawn.isConnected ? (leave = left ?? leave) : left?.());
+  Promise.resolve(views.get(place.view).draw(drawn)).then(take, failed);
 }
 
 function failed(error) {

@@ -251,7 +251,7 @@ function facts() {
 
 views.set("summary", {
   title: "Summary",
-  draw(main) {
+  async draw(main) {
     const legend = element("p", { class: "quietly legend" }, element("b", { class: "best" }, "Bold"), " best, ", element("span", { class: "tied" }, "underlined"), " not shown to differ from the best (95 % interval of the paired difference holds 0, not corrected for the number of rows). ± half a 95 % interval of the mean, samples as clusters.");
     const notes = report.notes.length ? element("ul", { class: "notes" }, report.notes.filter((note) => !note.startsWith("±")).map((note) => element("li", {}, note))) : null;
     main.append(
@@ -262,7 +262,8 @@ views.set("summary", {
       legend,
       notes ?? "",
     );
-    const curve = curveOf(report.axes[0], report.axes[1]);
+    const [x, y] = report.axes.map(axisOf);
+    const curve = x && y && chartOf(await loadTrades(x.key, y.key), x, y);
     if (curve) main.append(element("div", { class: "bar" }, element("h2", {}, "Trade-off"), element("a", { class: "more", href: address("curves", { block: value("block") }) }, "Choose axes, compare at equal preservation →")), curve.figure);
     main.append(publishedSection());
     return curve?.leave;

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
-from hashlib import sha256
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stored_runs import FAILED, StoredRun, stored_run
 
 from icd_bench.run.prepare import to_png
-from icd_bench.run.store import RunFolder
 
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -27,74 +28,55 @@ METRICS = {
 }
 
 
+def part_of(page: Path, name: str) -> Any:
+    """Return data that a report keeps in a file of its own."""
+    script = (page.parent / "data" / f"{name}.js").read_text(encoding="utf-8")
+    call = re.fullmatch(r'icdBenchReport\.deliver\("[\w-]+",(.*)\);\n', script, re.S)
+    assert call
+    return json.loads(call[1])
+
+
 def write_run(path: Path, samples: int = 12, side: int = 32, rows: Any = ROWS) -> Path:
     """Write a run folder: sample 3 fails with npi, sample 4 is warned of with icd.
 
     The prompt of sample 1 is hostile, and so is the message of the failure.
     """
-    with RunFolder(path).writer() as writer:
-        entries, files = [], {}
+    with stored_run(path, side, _manifest(path, samples, rows)) as run:
         for index in range(samples):
-            entry, contents = _sample(writer.folder, index, side)
-            entries.append(entry)
-            files |= contents
-        writer.add_samples(entries, files)
+            _add_sample(run, index)
         for number, (method, setting) in enumerate(rows):
-            cells = [_cell(method, setting, index, number) for index in range(samples)]
+            cells = [_cell(method, index, number) for index in range(samples)]
             pictures = {
                 cell["cell_id"]: to_png(_picture(index, side, tint=40 * number))
                 for index, cell in enumerate(cells)
-                if cell["status"] == "ok"
+                if cell.get("status") != "failed"
             }
-            for cell in cells:
-                if cell["status"] == "ok":
-                    png = pictures[cell["cell_id"]]
-                    image = str(writer.folder.image_path(cell["cell_id"]))
-                    cell |= {"image": image, "image_sha256": sha256(png).hexdigest()}
-            writer.add_cells(_common(method, setting, side), cells, pictures)
+            run.add_cells(method, setting, cells, pictures)
         for metric, (direction, group, unit) in METRICS.items():
-            card = {
-                "signature": f"{metric}|v1",
-                "title": metric.upper(),
-                "direction": direction,
-                "unit": unit,
-                "group": group,
-                "citation": "none",
-            }
-            writer.record({"kind": "metric", "name": metric, **card})
-            scores = {
-                cell_id: _score(metric, cell_id)
-                for cell_id, cell in writer.records.cells.items()
-                if cell.status == "ok"
-            }
-            writer.add_scores(metric, card["signature"], scores)
-        writer.compact()
-        writer.write_manifest(_manifest(path, samples, rows))
+            scores = {cell: _score(metric, cell) for cell in run.writer.records.cells}
+            run.add_metric(
+                metric, scores, title=metric.upper(), direction=direction, group=group, unit=unit
+            )
     return path
 
 
-def _sample(folder: RunFolder, index: int, side: int) -> tuple[dict[str, Any], dict[Path, bytes]]:
-    digest = sha256(f"sample {index}".encode()).hexdigest()
+def _add_sample(run: StoredRun, index: int) -> None:
+    side = run.side
     mask = np.zeros((side, side), dtype=bool)
     mask[: side // 2] = True
-    pictures = {
-        "source": to_png(_picture(index, side)),
-        "target": to_png(_picture(index, side, tint=200)),
-        "mask": to_png(mask),
-    }
-    entry = {
-        "digest": digest,
-        "resolution": side,
-        "id": f"s{index}",
-        "source_prompt": f"a photo of thing {index}",
-        "target_prompt": HOSTILE if index == 1 else f"a painting of thing {index}",
-        "blend_words": [["photo"], ["painting"]],
-        "category": f"{index % 3}_kind_{index % 3}",
-        "metadata": {"origin": "natural" if index % 2 else "artificial"},
-        "files": {kind: sha256(data).hexdigest() for kind, data in pictures.items()},
-    }
-    paths = {folder.sample_path(digest, side, kind): data for kind, data in pictures.items()}
-    return entry, paths
+    run.add_sample(
+        f"s{index}",
+        {
+            "source": to_png(_picture(index, side)),
+            "target": to_png(_picture(index, side, tint=200)),
+            "mask": to_png(mask),
+        },
+        source_prompt=f"a photo of thing {index}",
+        target_prompt=HOSTILE if index == 1 else f"a painting of thing {index}",
+        blend_words=[["photo"], ["painting"]],
+        category=f"{index % 3}_kind_{index % 3}",
+        metadata={"origin": "natural" if index % 2 else "artificial"},
+    )
 
 
 def _picture(index: int, side: int, tint: int = 0) -> Any:
@@ -106,43 +88,16 @@ def _picture(index: int, side: int, tint: int = 0) -> Any:
     return picture
 
 
-def _common(method: str, setting: dict[str, Any], side: int) -> dict[str, Any]:
-    return {
-        "method": method,
-        "method_version": "1",
-        "setting": setting,
-        "inversion_id": "i",
-        "model": "m",
-        "model_digest": "d",
-        "benchmark": "b",
-        "split": "",
-        "seed": 0,
-        "sample_seed": 0,
-        "protocol": "native",
-        "resolution": side,
-        "device": "cpu",
-        "dtype": "float32",
-    }
-
-
-def _cell(method: str, setting: dict[str, Any], index: int, number: int) -> dict[str, Any]:
+def _cell(method: str, index: int, number: int) -> dict[str, Any]:
     cell: dict[str, Any] = {
         "cell_id": f"c{number}-{index}",
         "sample_id": f"s{index}",
         "sample_index": index,
-        "sample_digest": sha256(f"sample {index}".encode()).hexdigest(),
-        "status": "ok",
-        "nfe_invert": 4,
-        "nfe_source": 4,
         "nfe_edit": 4 + 10 * (method == "npi"),
-        "seconds_invert": 0.25,
-        "seconds_edit": 0.5,
     }
     if (method, index) == ("npi", 3):
-        cell |= {
-            "status": "failed",
+        cell |= FAILED | {
             "failed_stage": "edit",
-            "error_type": "EditFailed",
             "error": f"/home/jo/secret/weights.bin: {HOSTILE}",
         }
     if (method, index) == ("icd", 4):

@@ -9,14 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_runs import HOSTILE, ROWS, write_run
+from page_runs import HOSTILE, ROWS, part_of, write_run
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from report_runs import trade_off_scores, write_scores
 
 from icd_bench.cli.app import main
 from icd_bench.errors import CorruptRun, UsageError
+from icd_bench.reports.curves.build import trade_off
+from icd_bench.reports.page import sheets
 from icd_bench.reports.page.build import build_report
 from icd_bench.reports.page.inline_json import to_inline_json, to_json
 from icd_bench.reports.page.privacy import without_folders
+from icd_bench.reports.study.commands import simulate_votes
+from icd_bench.reports.study.design import DesignRequest, design_study
+from icd_bench.run.previews import preview_in
 
 
 def data_of(page: Path) -> dict[str, Any]:
@@ -25,13 +32,6 @@ def data_of(page: Path) -> dict[str, Any]:
     assert found
     data: dict[str, Any] = json.loads(found[1])
     return data
-
-
-def part_of(page: Path, name: str) -> Any:
-    script = (page.parent / "data" / f"{name}.js").read_text(encoding="utf-8")
-    call = re.fullmatch(r'icdBenchReport\.deliver\("[\w-]+",(.*)\);\n', script, re.S)
-    assert call
-    return json.loads(call[1])
 
 
 @pytest.fixture
@@ -90,6 +90,89 @@ def test_nothing_tells_where_things_lie(page: Path, run: Path) -> None:
     assert str(run.parent) not in text
     assert "/home/jo" not in text
     assert "--out" not in text
+
+
+@pytest.mark.parametrize("side", [8, 160])
+def test_pictures_are_encoded_anew(tmp_path: Path, side: int) -> None:
+    run = write_run(tmp_path / "run", samples=1, side=side)
+    told = PngInfo()
+    told.add_text("Comment", "taken in /home/jo/secret")
+    for file in (*run.glob("images/*/*.png"), *run.glob("samples/*/*.png")):
+        with Image.open(file) as picture:
+            picture.save(file, pnginfo=told)
+    page = build_report([run], tmp_path / "out").page
+    files = [file for file in page.parent.rglob("*") if file.is_file()]
+    assert len(files) > 5
+    assert not [file for file in files if b"/home/jo" in file.read_bytes()]
+
+
+def test_large_pictures_are_taken_from_their_previews(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(tmp_path / "run", samples=1, side=160)
+    monkeypatch.setattr(sheets, "to_jpeg", lambda picture: pytest.fail("a picture was decoded"))
+    page = build_report([run], tmp_path / "out").page
+    preview = preview_in(run / "images" / "c1" / "c1-0.png")
+    assert (page.parent / "pictures" / "0-3.jpg").read_bytes() == preview
+
+
+def test_trade_offs_say_what_the_curves_say(tmp_path: Path) -> None:
+    scores = trade_off_scores(30, {"icd": 0.2, "npi": 0.0})
+    run = write_scores(tmp_path / "run", scores, samples=30)
+    page = build_report([run], tmp_path / "out").page
+    data = data_of(page)
+    place = data["trades"].index(["psnr", "clip_text"])
+    (told,) = part_of(page, f"trade-{place}")
+    found = trade_off([run], "psnr", "clip_text", resamples=1000)
+    assert [point["row"] for point in told["points"]] == list(range(10))
+    assert [point["chance"] for point in told["points"]] == pytest.approx(
+        [point.p_front for point in found.points], rel=1e-4
+    )
+    assert told["curves"][0]["y"] == pytest.approx(found.curves[0].y, rel=1e-4)
+    (claim,) = told["claims"]
+    assert claim["better"] == "icd"
+    assert claim["difference"][0] == pytest.approx(found.claims[0].difference.value, rel=1e-4)
+    assert [choice["name"] for choice in told["choices"]] == ["icd", "npi"]
+    assert ["nfe", "clip_text"] in data["trades"]
+    assert ["seconds", "psnr"] in data["trades"]
+
+
+def test_two_runs_are_compared(tmp_path: Path) -> None:
+    scores = trade_off_scores(12, {"icd": 0.2}, strengths=(0.2, 0.4))
+    shifted = {key: {**metrics, "psnr": metrics["psnr"] + 1} for key, metrics in scores.items()}
+    before = write_scores(tmp_path / "before", scores, samples=12, pictures=True, side=8)
+    after = write_scores(tmp_path / "after", shifted, samples=12, pictures=True, side=8)
+    page = build_report([before, after], tmp_path / "out").page
+    assert data_of(page)["changes"]
+    (diff,) = part_of(page, "changes")
+    assert (diff["a"], diff["b"]) == ("before", "after")
+    mean, low, high, p, better = diff["rows"][0]["values"]["psnr"]
+    assert (mean, low, high) == pytest.approx((1, 1, 1), abs=1e-3)
+    assert (p < 0.05, better) == (True, True)
+    first = diff["most"][0]
+    assert first["pictures"] == 3
+    with Image.open(page.parent / "pictures" / f"{first['index']}.webp") as sheet:
+        assert sheet.size == (24, 8)
+
+
+def test_a_study_of_the_edits_is_on_the_page(tmp_path: Path) -> None:
+    scores = trade_off_scores(12, {"icd": 0.2, "npi": 0.0}, strengths=(0.5,))
+    run = write_scores(tmp_path / "run", scores, samples=12, pictures=True, side=8)
+    study = tmp_path / "study"
+    request = DesignRequest(run=run, methods=("icd", "npi"), raters=5, votes_per_pair=3, spacing=2)
+    design_study(request, study)
+    assert "<template" not in build_report([run], tmp_path / "without").page.read_text()
+    with pytest.raises(UsageError, match="no votes yet"):
+        build_report([run], tmp_path / "out", studies=[study])
+    simulate_votes(study, {"icd": 1.0})
+    text = build_report([run], tmp_path / "out").page.read_text(encoding="utf-8")
+    (section,) = re.findall('<template class="study">(.*?)</template>', text, re.S)
+    assert "Simulated raters" in section
+    assert "icd : npi" in section
+    assert str(tmp_path) not in section
+    other = write_run(tmp_path / "other", samples=3, side=8)
+    with pytest.raises(UsageError, match="none of the report's edits"):
+        build_report([other], tmp_path / "else", studies=[study])
 
 
 def test_a_sheet_holds_the_pictures_without_loss(page: Path, run: Path) -> None:

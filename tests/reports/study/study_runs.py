@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import re
+import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from stored_runs import stored_run
 
 from icd_bench.reports.study.design import DesignRequest, Study, design_study
-from icd_bench.run.files import digest_of
-from icd_bench.run.store import RunFolder
 
 SIDE = 32
 METHODS = ("zebrafish", "yonderly", "xylophone")
@@ -21,54 +24,36 @@ STRENGTHS = (0.123457, 0.765432)
 
 def write_run(path: Path, samples: int = 12) -> Path:
     """Write a run as a run would: pictures of noise, scores of two metrics."""
-    with RunFolder(path).writer() as writer:
+    methods = {
+        name: {"anchor": False, "default_setting": {"strength": STRENGTHS[0]}} for name in METHODS
+    }
+    with stored_run(path, SIDE, {"methods": methods}) as run:
         for index in range(samples):
-            digest = f"{index:064x}"
-            png = picture(index)
-            place = writer.folder.sample_path(digest, SIDE, "source")
-            writer.add_samples(
-                [
-                    {
-                        "digest": digest,
-                        "resolution": SIDE,
-                        "id": f"sample-{index:04d}",
-                        "source_prompt": f"a <b>red</b> cube & {index} balls",
-                        "target_prompt": f"a blue cube & {index} balls",
-                        "blend_words": [[], []],
-                        "category": f"kind-of-{index % 3}",
-                        "metadata": {},
-                        "files": {"source": "x"},
-                    }
-                ],
-                {place: png},
+            run.add_sample(
+                _sample(index),
+                {"source": picture(index)},
+                source_prompt=f"a <b>red</b> cube & {index} balls",
+                target_prompt=f"a blue cube & {index} balls",
+                category=f"kind-of-{index % 3}",
             )
+        values: dict[str, dict[str, float]] = {"closeness": {}, "distance": {}}
         for number, method in enumerate(METHODS):
-            for strength in STRENGTHS:
-                _add_cells(writer, path, number, method, strength, samples)
-        for metric in ("closeness", "distance"):
-            card = {
-                "signature": f"{metric}|v1",
-                "title": metric,
-                "direction": "lower" if metric == "distance" else "higher",
-                "unit": "",
-                "group": "preservation",
-                "citation": "none",
-            }
-            writer.record({"kind": "metric", "name": metric, **card})
-            values = {
-                cell.cell_id: _score(metric, cell.method, cell.setting["strength"], index)
-                for index, cell in enumerate(writer.records.cells.values())
-            }
-            writer.add_scores(metric, card["signature"], values)
-        writer.compact()
-        writer.write_manifest(
-            {
-                "methods": {
-                    name: {"anchor": False, "default_setting": {"strength": STRENGTHS[0]}}
-                    for name in METHODS
+            for place, strength in enumerate(STRENGTHS):
+                names = [f"{method}-{place}-{index}" for index in range(samples)]
+                cells = [
+                    {"cell_id": name, "sample_id": _sample(index), "sample_index": index}
+                    for index, name in enumerate(names)
+                ]
+                edits = {
+                    name: picture(1000 * (number + 1) + index) for index, name in enumerate(names)
                 }
-            }
-        )
+                run.add_cells(method, {"strength": strength}, cells, edits)
+                for metric, column in values.items():
+                    for name in names:
+                        column[name] = _score(metric, number, strength, len(column))
+        for metric, column in values.items():
+            direction = "lower" if metric == "distance" else "higher"
+            run.add_metric(metric, column, direction=direction)
     return path
 
 
@@ -79,6 +64,30 @@ def make_study(tmp_path: Path, pictures: int = 12, **changes: object) -> Study:
     return design_study(DesignRequest(**{**wanted, **changes}), tmp_path / "study")  # type: ignore[arg-type]
 
 
+def secrets_of(study: Study) -> list[str]:
+    """Return every word that no assessor may read: methods, settings, samples, places, the key."""
+    return [
+        *METHODS,
+        *map(str, STRENGTHS),
+        *("strength", "sample-00", "kind-of-", "corrupted", "identical", "repeat", "check/"),
+        *(study.key.secret, study.key.run, Path(study.key.run).name + "/images"),
+        *(shown.cells["sample-0000"] for shown in study.key.methods.values()),
+    ]
+
+
+def leaks(content: bytes, secrets: list[str]) -> list[str]:
+    """Return the words that bytes hold, also inside what is compressed or encoded in them."""
+    encoded = [base64.b64decode(m) for m in re.findall(rb"base64,([A-Za-z0-9+/=]+)", content)]
+    layers = [content, *encoded]
+    for layer in (content, *encoded):
+        for start in re.finditer(rb"stream\r?\n|zTXt.{,80}?\0\0|iCCP.{,80}?\0\0", layer, re.S):
+            with suppress(zlib.error):
+                layers.append(zlib.decompressobj().decompress(layer[start.end() :]))
+    # What the page itself is written with.
+    texts = [re.sub(rb"event\.repeat|repeat\(", b"", layer.lower()) for layer in layers]
+    return [word for word in secrets if any(word.lower().encode() in text for text in texts)]
+
+
 def picture(seed: int) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     buffer = io.BytesIO()
@@ -86,51 +95,12 @@ def picture(seed: int) -> bytes:
     return buffer.getvalue()
 
 
-def _add_cells(
-    writer: object, path: Path, number: int, method: str, strength: float, samples: int
-) -> None:
-    common = {
-        "method": method,
-        "method_version": "1",
-        "setting": {"strength": strength},
-        "inversion_id": "i",
-        "model": "m",
-        "model_digest": "d",
-        "benchmark": "b",
-        "split": "",
-        "seed": 0,
-        "sample_seed": 0,
-        "protocol": "native",
-        "resolution": SIDE,
-        "device": "cpu",
-        "dtype": "float32",
-    }
-    cells, pictures = [], {}
-    for index in range(samples):
-        cell = f"{method}-{STRENGTHS.index(strength)}-{index}"
-        pictures[cell] = picture(1000 * (number + 1) + index)
-        cells.append(
-            {
-                "cell_id": cell,
-                "sample_id": f"sample-{index:04d}",
-                "sample_index": index,
-                "sample_digest": f"{index:064x}",
-                "status": "ok",
-                "nfe_invert": 1,
-                "nfe_source": 1,
-                "nfe_edit": 1,
-                "seconds_invert": 0.1,
-                "seconds_edit": 0.1,
-                "image": f"images/{cell[:2]}/{cell}.png",
-                "image_sha256": "x",
-            }
-        )
-    writer.add_cells(common, cells, pictures)  # type: ignore[attr-defined]
-    assert digest_of(path / str(cells[0]["image"]))
+def _sample(index: int) -> str:
+    return f"sample-{index:04d}"
 
 
-def _score(metric: str, method: str, strength: float, index: int) -> float:
-    value = METHODS.index(method) + 0.1 * (index % 5)
+def _score(metric: str, number: int, strength: float, index: int) -> float:
+    value = number + 0.1 * (index % 5)
     return value + strength if metric == "closeness" else 5 * strength - value
 
 
