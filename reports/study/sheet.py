@@ -17,6 +17,10 @@ OFFLINE_POLICY = (
 """The offline page can reach no network at all."""
 
 
+TITLES = {"assess": "Compare pictures", "admin": "Progress of a study"}
+"""What a tab says until the page's script knows the study."""
+
+
 def web_file(name: str) -> str:
     """Return a file of the page's design."""
     return (files(__package__) / "web" / name).read_text(encoding="utf-8")
@@ -35,7 +39,7 @@ def offline_sheet(bundle: Bundle, folder: Path, rater: str) -> str:
     policy = f'<meta http-equiv="Content-Security-Policy" content="{OFFLINE_POLICY}">'
     style = f"<style>\n{web_file('assess.css')}</style>"
     script = f"<script>\n{web_file('assess.js')}</script>"
-    return fill_page("assess.html", policy, style, script, content)
+    return fill_page("assess", policy, style, script, content)
 
 
 def page_data(
@@ -58,12 +62,22 @@ def page_data(
     }
 
 
-def fill_page(template: str, policy: str, style: str, script: str, content: dict[str, Any]) -> str:
-    """Return a page; ``content`` becomes JSON that no text in it can break out of."""
+def fill_page(name: str, policy: str, style: str, script: str, content: dict[str, Any]) -> str:
+    """Return a page: ``NAME.html`` in the frame that all pages of a study share.
+
+    ``content`` becomes JSON that no text in it can break out of.
+    """
     text = json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
     data = f'<script type="application/json" id="study">{text}</script>'
-    page = web_file(template)
-    parts = {"policy": policy, "style": style, "script": script, "study": data}
-    for name, part in parts.items():
-        page = page.replace(f"<!-- {name} -->", part, 1)
+    page = web_file("page.html")
+    parts = {
+        "policy": policy,
+        "title": TITLES[name],
+        "style": style,
+        "body": web_file(f"{name}.html"),
+        "study": data,
+        "script": script,
+    }
+    for place, part in parts.items():
+        page = page.replace(f"<!-- {place} -->", part, 1)
     return page

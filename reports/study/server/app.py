@@ -79,6 +79,7 @@ def make_app(
         Route("/s/{token}/pictures/{name}", pages.picture),
         Route("/admin/{token}", pages.progress),
         Route("/admin/{token}/progress", pages.progress_data),
+        Route("/admin/{token}/reassign", pages.reassign, methods=["POST"]),
         Route("/static/{name}", pages.static),
     ]
     return Starlette(
@@ -140,6 +141,15 @@ class _Pages:
     async def progress_data(self, request: Request) -> Response:
         self._enter_admin(request)
         return JSONResponse(await self._progress(request))
+
+    async def reassign(self, request: Request) -> Response:
+        self._enter_admin(request)
+        content = await _json_body(request)
+        try:
+            moved = await run_in_threadpool(self.store.reassign, str(content.get("rater", "")))
+        except Refused as error:
+            raise Reply(409, str(error)) from error
+        return JSONResponse({"moved": moved} | await self._progress(request))
 
     async def static(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -230,7 +240,7 @@ async def _json_body(request: Request) -> dict[str, Any]:
 def _page(name: str, content: dict[str, Any]) -> str:
     style = f'<link rel="stylesheet" href="/static/{name}.css">'
     script = f'<script src="/static/{name}.js"></script>'
-    page: str = fill_page(f"{name}.html", "", style, script, content)
+    page: str = fill_page(name, "", style, script, content)
     return page
 
 

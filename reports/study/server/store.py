@@ -26,6 +26,9 @@ IDLE: Final = timedelta(hours=2)
 HANDFUL: Final = 10
 """Pairs that are handed over at once."""
 
+UNTOUCHED: Final = "NOT EXISTS (SELECT 1 FROM answers WHERE task = t.task)"
+"""Of a task ``t``: nobody has answered anything about it."""
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS study (name TEXT NOT NULL, opened TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS tasks (
@@ -140,7 +143,7 @@ class AnswerStore:
         with self._writing() as db:
             rows = db.execute(
                 "SELECT task, min(pair) AS pair FROM tasks AS t WHERE rater != :rater "
-                "AND NOT EXISTS (SELECT 1 FROM answers WHERE task = t.task) "
+                f"AND {UNTOUCHED} "
                 "AND coalesce((SELECT max(at) FROM answers WHERE rater = t.rater), "
                 "             (SELECT opened FROM study)) < :since "
                 "AND pair NOT IN (SELECT pair FROM tasks WHERE rater = :rater) "
@@ -154,8 +157,46 @@ class AnswerStore:
             )
         return len(rows)
 
+    def reassign(self, rater: str) -> int:
+        """Give all untouched tasks of a rater to the others; return how many were taken.
+
+        Each goes to whoever has least to do and has not its pair; where nobody is, it stays.
+
+        Raises:
+            Refused: there is no such rater.
+        """
+        if rater not in self.bundle.lists:
+            raise Refused("there is no such rater")
+        with self._writing() as db:
+            tasks = db.execute(
+                f"SELECT task, pair FROM tasks AS t WHERE rater = ? AND {UNTOUCHED} ORDER BY place",
+                (rater,),
+            ).fetchall()
+            place = db.execute("SELECT coalesce(max(place), 0) FROM tasks").fetchone()[0]
+            load = {name: 0 for name in self.bundle.lists if name != rater}
+            load |= dict(
+                db.execute(
+                    f"SELECT rater, count(*) FROM tasks AS t WHERE rater != ? AND {UNTOUCHED} "
+                    "GROUP BY rater",
+                    (rater,),
+                ).fetchall()
+            )
+            moved = 0
+            for row in tasks:
+                having = db.execute("SELECT rater FROM tasks WHERE pair = ?", (row["pair"],))
+                free = load.keys() - {name for (name,) in having}
+                if free:
+                    taker = min(free, key=lambda name: (load[name], name))
+                    load[taker] += 1
+                    moved += 1
+                    db.execute(
+                        "UPDATE tasks SET rater = ?, place = ? WHERE task = ?",
+                        (taker, place + moved, row["task"]),
+                    )
+        return moved
+
     def progress(self) -> list[RaterProgress]:
-        """Return how far each rater is."""
+        """Return how far each rater is, those too who have no task any more."""
         answered = (
             "SELECT task FROM current GROUP BY task HAVING count(*) = ?"  # one row a question
         )
@@ -166,7 +207,11 @@ class AnswerStore:
             "FROM tasks GROUP BY rater ORDER BY rater",
             len(self._questions),
         )
-        return [RaterProgress(r["rater"], r["done"], r["total"], r["last"]) for r in rows]
+        known = {
+            row["rater"]: RaterProgress(row["rater"], row["done"], row["total"], row["last"])
+            for row in rows
+        }
+        return [known.get(rater, RaterProgress(rater, 0, 0, "")) for rater in self.bundle.lists]
 
     def pair_counts(self) -> dict[int, int]:
         """Return how many pairs have how many judgements (tasks answered in full)."""

@@ -34,8 +34,31 @@ function raterRow(rater) {
   });
   const last = cell(rater.last ? ago(rater.last) : "not yet");
   last.title = rater.last;
+  const actions = cell(copy, "actions");
+  if (rater.done < rater.total) actions.append(reassignButton(rater));
   return tableRow([cell(rater.rater), bar(rater.done, rater.total),
-    cell(`${rater.done} of ${rater.total}`, "number"), last, cell(copy)]);
+    cell(`${rater.done} of ${rater.total}`, "number"), last, actions]);
+}
+
+function reassignButton(rater) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Reassign";
+  button.setAttribute("aria-label", `Give the open pairs of ${rater.rater} to the other raters`);
+  button.addEventListener("click", async () => {
+    if (!confirm(`Give the open pairs of ${rater.rater} to the other raters? Answers stay.`)) return;
+    const reply = await fetch(`${location.pathname}/reassign`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ rater: rater.rater }),
+    });
+    const state = reply.ok ? await reply.json() : null;
+    if (state) draw(state);
+    byId("fresh").textContent = state
+      ? `${state.moved} open pairs of ${rater.rater} are on other lists now` : await reply.text();
+    byId("fresh").className = state ? "" : "trouble";
+  });
+  return button;
 }
 
 function tableRow(cells) {
