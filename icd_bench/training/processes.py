@@ -8,7 +8,7 @@ U-Net's adapters are switched within a step, and most of its passes have no grad
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
@@ -121,8 +121,7 @@ class Processes:
 
     def run(self, parts: Sequence[Part]) -> float:
         """Forward and backward of the parts in turn; return their sum over all processes."""
-        backward: Callable[[Tensor], object] = lambda loss: self._scaler.scale(loss).backward()  # noqa: E731
-        total = sum(run_part(part, backward) for part in parts)
+        total = sum(run_part(part, self._backward) for part in parts)
         return float(self._sum(torch.tensor(total, device=self.device)))
 
     def take_steps(
@@ -168,6 +167,9 @@ class Processes:
         if self.device.type != "cuda":
             return {}
         return {"peak_memory_gb": torch.cuda.max_memory_allocated(self.device) / 1e9}
+
+    def _backward(self, loss: Tensor) -> None:
+        self._scaler.scale(loss).backward()
 
     def _sum(self, tensor: Tensor) -> Tensor:
         total: Tensor = reduce(tensor, "sum")

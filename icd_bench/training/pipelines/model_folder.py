@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +45,23 @@ def link_model(spec: ModelSpec, folder: Path, without: Collection[str] = ()) -> 
             _link(source, target)
     index = folder / "model_index.json"
     index.write_text(json.dumps(_model_index(spec), indent=2) + "\n", encoding="utf-8")
+
+
+def write_card(folder: Path, record: Mapping[str, Any], figures: Mapping[str, float]) -> None:
+    """Write ``README.md``: what the model was trained with, and what it reached.
+
+    Args:
+        folder: of the model.
+        record: settings of the run.
+        figures: of the last validation.
+    """
+    reached = "\n".join(f"| {name} | {value:.4g} |" for name, value in figures.items())
+    settings = json.dumps(record, indent=2)
+    text = (
+        f"# {record['model']}, trained with icd-bench\n\n"
+        f"| validation | |\n|---|---|\n{reached}\n\n```json\n{settings}\n```\n"
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def _place_of(part: Part) -> str:

@@ -26,6 +26,7 @@ from icd_bench.training.prediction import Predict
 from icd_bench.training.processes import Processes
 
 from .board import board
+from .model_folder import write_card
 from .settings import FAMILIES, SETTINGS, RunSettings, check_unchanged
 from .watching import Watched
 
@@ -148,7 +149,9 @@ class Session:
             out.mkdir(parents=True, exist_ok=True)
             text = json.dumps(record, indent=2) + "\n"
             (out / SETTINGS).write_text(text, encoding="utf-8")
-        trainer.train()
+        figures = trainer.train()
+        if main and figures:
+            write_card(folder, record, figures)
         if main:
             self._report(trainer.positions)
             print(f"model: {folder}")

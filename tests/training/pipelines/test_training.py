@@ -128,6 +128,9 @@ def test_adapters_have_the_released_keys(trained: tuple[Path, str], sd: Path) ->
         assert {len(v) for k, v in tensors.items() if ".lora_A." in k} == {4}
         modules.add(frozenset(key.rsplit(".lora_", 1)[0] for key in tensors))
     assert len(modules) == 1
+    card = (folder / "README.md").read_text()
+    assert "| psnr_guided | " in card
+    assert '"timesteps": "3"' in card
     # What was linked is what was there, and stays as it was.
     assert (folder / "unet" / "config.json").samefile(sd / "unet" / "config.json")
 
