@@ -58,7 +58,7 @@ def throughput(
 
     backbone = _backbone(model, device, dtype, resolution)
     networks = [backbone.networks(name) for name in NETWORKS]
-    tune(networks, channels_last, compiled)
+    blocks = tune(networks, channels_last, compiled)
     rate = matrix_rate(backbone.device, networks[0].dtype)
     facts = {
         "model": model,
@@ -66,7 +66,7 @@ def throughput(
         "dtype": str(networks[0].dtype).removeprefix("torch."),
         "device": str(backbone.device),
         "channels_last": channels_last,
-        "compile": compiled,
+        "compiled_blocks": blocks,
         "matrix_tflops": rate / 1e12,
         "hardware": hardware(),
     }

@@ -15,6 +15,7 @@ from icd_bench.run.batch_sizes import (
     fewest_fast_rows,
     measure_rows,
 )
+from icd_bench.run.cache import HOME_VARIABLE
 from icd_bench.run.devices import choose_batch_size, measure_batch_size
 from icd_bench.run.plan import make_plan
 from icd_bench.run.progress import QuietProgress
@@ -63,6 +64,16 @@ def test_a_file_that_cannot_be_read_is_as_good_as_none(content: bytes) -> None:
     assert memory.of(PLACE) == BatchSizes()
     memory.set_rows(PLACE, 8)
     assert memory.of(PLACE).rows == 8
+
+
+def test_a_folder_that_refuses_costs_the_memory_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "file"))
+    memory = BatchMemory()
+    memory.set_rows(PLACE, 16)
+    assert memory.of(PLACE) == BatchSizes()
 
 
 def request(out: Path, *settings: str, batch_size: int | None = None) -> RunRequest:
