@@ -44,7 +44,7 @@ class Claim:
     Args:
         worse: label of a row.
         better: label of the row that is better.
-        metrics: by these; none means all that the table has.
+        metrics: by these; none means all of pictures that the table has.
     """
 
     worse: str

@@ -171,11 +171,12 @@ def summarise(
             )
         )
     columns = {one.configuration.label: one.columns for one in measured}
+    pictured = {measure.name for measure in measures} - {LATENT_NLL.name}
     tested = [
         _test(claim, measure, columns)
         for claim in experiment.claims
         for measure in measures
-        if not claim.metrics or measure.name in claim.metrics
+        if measure.name in (claim.metrics or pictured)
         if all(measure.name in columns[label] for label in (claim.worse, claim.better))
     ]
     return tuple(rows), tuple(tested)

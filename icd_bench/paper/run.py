@@ -12,7 +12,7 @@ from icd_bench.run.devices import PIXELS_ON_ACCELERATOR, PIXELS_ON_CPU, choose_d
 from icd_bench.run.progress import RememberingProgress, make_progress
 from icd_bench.run.provenance import command_line, provenance
 
-from .experiments import EXPERIMENTS, GENERATED, Experiment, Kind
+from .experiments import EXPERIMENTS, GENERATED, Kind
 from .material import Material, material_for
 from .measure import Bench, Measured
 from .results import LATENT_NLL, Measure, Result, summarise
@@ -66,7 +66,7 @@ def run_experiment(
         batch_size or at_once,
     )  # fmt: skip
     samples, measured = bench.measure(experiment, limit, progress, only)
-    measures = _measures(experiment, material, measured)
+    measures = _measures(material, measured)
     featured = any("features" in one.columns for one in measured)
     reference = bench.reference() if featured else None
     distance = "" if material.reference is None else material.reference.name
@@ -93,12 +93,10 @@ def run_experiment(
     return result
 
 
-def _measures(
-    experiment: Experiment, material: Material, measured: Sequence[Measured]
-) -> list[Measure]:
+def _measures(material: Material, measured: Sequence[Measured]) -> list[Measure]:
     """Return the columns that some row has, in the order of the material."""
     there = {name for one in measured for name in one.columns}
-    found = [LATENT_NLL] if "latent_nll" in there and experiment.name == "table1" else []
+    found = [LATENT_NLL] if LATENT_NLL.name in there else []
     for name in material.metrics:
         if name in there:
             metric = registry.metrics.load(name)()

@@ -20,7 +20,7 @@ FORMATS = ("svg", "png")
 
 def summary(result: Result) -> str:
     """Return the tables for a terminal."""
-    parts = [f"{result.title}: {result.model}, {result.samples}, n = {result.n}"]
+    parts = [f"{result.title}: model {result.model}, {result.n} of: {result.samples}"]
     for caption, grid in grids(result).items():
         parts += [caption] if caption else []
         parts.append(_aligned(grid))
@@ -31,7 +31,7 @@ def summary(result: Result) -> str:
 def markdown(result: Result) -> str:
     """Return the tables as Markdown."""
     parts = [
-        f"{result.title}: model `{result.model}`, {result.samples}, n = {result.n}, seed "
+        f"{result.title}: model `{result.model}`; {result.n} of: {result.samples}; seed "
         f"{result.seed}; mean ± half of the 95 % bootstrap interval."
     ]
     for caption, grid in grids(result).items():
