@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 MOST_ROWS = 512
 MOST_SECONDS = 20.0
 """A measurement ends after this time with what it has found."""
-GAIN = 0.05
+GAIN = 0.02
 """Twice the rows must be faster by this share, each, to be worth their memory."""
+STALLS = 2
+"""Doublings in a row that gain less end a measurement; one alone may be a busy moment."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ _SCHEMA = TypeAdapter(dict[str, BatchSizes])
 def measure_rows(backbone: Backbone) -> int:
     """Return how many rows a call of the backbone's U-Net should have: a few seconds.
 
-    The rows are doubled until that makes each of them less than 5 % faster, or memory runs out.
+    The rows are doubled until that no longer makes each of them faster, or memory runs out.
     """
     import torch
 
@@ -126,8 +128,8 @@ def fewest_fast_rows(seconds: Callable[[int], float]) -> int:
     """
     found: dict[int, float] = {}
     start = time.monotonic()
-    rows = 1
-    while rows <= MOST_ROWS and time.monotonic() - start < MOST_SECONDS:
+    rows, stalls = 1, 0
+    while stalls < STALLS and rows <= MOST_ROWS and time.monotonic() - start < MOST_SECONDS:
         try:
             each = min([seconds(rows) for _ in range(3)][1:]) / rows
         except Exception as error:  # memory has many ways to run out
@@ -138,8 +140,7 @@ def fewest_fast_rows(seconds: Callable[[int], float]) -> int:
             break
         before = min(found.values(), default=float("inf"))
         found[rows] = each
-        if each > (1 - GAIN) * before:
-            break
+        stalls = stalls + 1 if each > (1 - GAIN) * before else 0
         rows *= 2
     best = min(found.values())
     return min(size for size, each in found.items() if each <= (1 + GAIN) * best)
