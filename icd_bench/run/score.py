@@ -177,6 +177,8 @@ def _score_rows(
     """Compute and store a metric for the rows of a batch that lack it."""
     name = metric.info.name
     rows = [i for i, one in enumerate(stored) if name in missing.get(one.cell.cell_id, ())]
+    if not rows:
+        return
     part = batch if len(rows) == len(stored) else _rows_of(batch, rows)
     values = dict(_score(metric, [stored[row] for row in rows], part, progress))
     if values:
@@ -225,10 +227,11 @@ class Reader:
     Args:
         writer: holds the run folder.
         protocol: of the run.
+        threads: that read.
     """
 
-    def __init__(self, writer: RunWriter, protocol: Protocol) -> None:
-        self.writer, self.protocol = writer, protocol
+    def __init__(self, writer: RunWriter, protocol: Protocol, threads: int = READERS) -> None:
+        self.writer, self.protocol, self.threads = writer, protocol, threads
 
     def read(self, cells: Sequence[CellRecord]) -> tuple[Sequence[CellRecord], list[Stored]]:
         """Return the cells, and those of them whose pictures are there."""
@@ -237,7 +240,7 @@ class Reader:
             cell.sample_digest: samples.get((cell.sample_digest, cell.resolution)) for cell in cells
         }
         # Pillow decodes outside Python's lock, so threads use all processors.
-        with ThreadPoolExecutor(READERS) as pool:
+        with ThreadPoolExecutor(self.threads) as pool:
             edits = pool.map(self._edit, cells)
             prepared = dict(zip(records, pool.map(self._sample, records.values()), strict=True))
             stored = []
@@ -284,8 +287,6 @@ def _score(
     metric: Metric, stored: Sequence[Stored], batch: Scored, progress: Progress
 ) -> Iterator[tuple[str, float]]:
     """Yield (cell id, value); a batch that fails is taken apart, so that only its fault fails."""
-    if not stored:
-        return
     try:
         values = metric.score(batch)
         if len(values) != len(stored):

@@ -146,7 +146,7 @@ def test_lpips_on_224_agrees_with_piq(vgg, pair):
         for images in (pair.source, pair.edited)
     ]
     expected = reference(*small)
-    agree("lpips_vgg_224", "piq 0.8", value_of("lpips_vgg_224", pair), expected, 1e-5)
+    agree("lpips_vgg_224", "piq 0.8", value_of("lpips_vgg_224", pair), expected, 1e-4)
 
 
 def test_ms_ssim_agrees_with_piq():
@@ -238,7 +238,7 @@ def test_clip_scores_agree_with_transformers(clip, home, pair):
         "clip_direction_l14": [np.nan, *((moved * said)[1:].sum(axis=1) / lengths)],
     }
     for name, values in expected.items():
-        tolerance = 1e-3 if name.startswith("clip_score") else 1e-5
+        tolerance = 1e-2 if name.startswith("clip_score") else 1e-4
         agree(name, "transformers", value_of(name, pair), values, tolerance)
     assert np.ptp(cosines) > 0.02
 
@@ -298,7 +298,7 @@ def test_dino_v2_agrees_with_transformers(dino_v2, home, pair):
         for images in (pair.source, pair.edited)
     ]
     expected = torch.cosine_similarity(*pooled)
-    agree("dino_v2", "transformers", value_of("dino_v2", pair), expected, 1e-5)
+    agree("dino_v2", "transformers", value_of("dino_v2", pair), expected, 1e-4)
 
 
 @pytest.fixture(scope="module")

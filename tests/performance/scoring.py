@@ -4,7 +4,7 @@
 makes a throw-away run of pictures with the spectrum of photos, three edits each, and measures
 
 - *scoring*: ``icd-bench score`` as it is, from the files to the stored scores;
-- *decoding* alone: the same files to arrays, in the same threads;
+- *decoding* alone: the same files to arrays, in the same threads and in one;
 - each *metric* alone, on pictures that are decoded already.
 
 Decoding runs beside the metrics, so the larger of the two limits a run; the share of the time that
@@ -28,6 +28,7 @@ from icd_bench.protocols import NATIVE
 from icd_bench.run import RunFolder
 from icd_bench.run.devices import choose_device
 from icd_bench.run.outside import OutsideRequest, score_outside
+from icd_bench.run.pictures import READERS
 from icd_bench.run.progress import QuietProgress
 from icd_bench.run.provenance import hardware
 from icd_bench.run.rescore import score_run
@@ -70,10 +71,10 @@ def make_run(place: Path, pictures: int, side: int) -> Path:
     return score_outside(request, QuietProgress()).path
 
 
-def decode(path: Path) -> tuple[float, list[list[Stored]]]:
+def decode(path: Path, threads: int) -> tuple[float, list[list[Stored]]]:
     """Return the seconds that reading takes, and what was read."""
     with RunFolder.open(path).writer() as writer:
-        reader = Reader(writer, NATIVE)
+        reader = Reader(writer, NATIVE, threads)
         begun = time.perf_counter()
         read = [reader.read(batch)[1] for batch in batches_of(list(writer.records.cells.values()))]
         return time.perf_counter() - begun, read
@@ -103,14 +104,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         path = make_run(Path(place), given.pictures, given.side)
         metrics = load_metrics(names, device, print)
-        decoding, batches = decode(path)
+        one_thread, _ = decode(path, 1)
+        decoding, batches = decode(path, READERS)
         alone = {metric.info.name: measure(metric, batches) for metric in metrics}
         begun = time.perf_counter()
         score_run(path, names, device, QuietProgress())
         scoring = time.perf_counter() - begun
     count = sum(map(len, batches))
     networks = sum(alone.values())
-    rows = {"scoring": scoring, "decoding alone": decoding, "metrics alone": networks, **alone}
+    rows = {"scoring": scoring, "decoding alone": decoding, "in one thread": one_thread}
+    rows |= {"metrics alone": networks, **alone}
     processor = hardware()["processor"]
     print(f"\n{count} edits of {given.pictures} pictures, {given.side} px, on {processor}\n")
     print("| | ms an edit | edits/s |\n|---|--:|--:|")
