@@ -26,9 +26,13 @@ _OFFSETS = np.concatenate(
 """Where a label may stand around its point, in points of typography."""
 _CLEAR = 8.0
 """Room that a label needs; without it, only the ends of a method's settings have one."""
+_WIDTH_TO_HEIGHT = 1.8
+"""Of a label: what is beside it must be farther away than what is above."""
 
 MOST_LABELS = 10
 """A method with more points has no labels at them."""
+MOST_INNER_LABELS = 18
+"""A figure with more points labels the ends of each method's settings alone."""
 MOST_REGIONS = 24
 """A figure with more points shows no regions around them."""
 
@@ -89,6 +93,9 @@ def _label_points(axes: Axes, trade_off: TradeOff) -> None:
     The ends of each method's settings come first; between them a label that has no room is left
     out, for its value lies between its neighbours'.
     """
+    from matplotlib.patheffects import withStroke
+
+    squeeze = np.array([1 / _WIDTH_TO_HEIGHT, 1.0])
     taken = [_place(axes, p.x.mean, p.y.mean) for p in trade_off.points if isfinite(p.x.mean)]
     for curve in trade_off.curves:
         taken += [_place(axes, x, y) for x, y in zip(curve.x[::4], curve.y[::4], strict=True)]
@@ -99,9 +106,11 @@ def _label_points(axes: Axes, trade_off: TradeOff) -> None:
     ]
     ends = [(i, p, field) for i, points, field in labelled for p in (points[0], points[-1])]
     others = [(i, p, field) for i, points, field in labelled for p in points[1:-1]]
+    if len(trade_off.points) > MOST_INNER_LABELS:
+        others = []
     for place, (index, point, field) in enumerate([*ends, *others]):
         at = _place(axes, point.x.mean, point.y.mean)
-        room = [min(np.linalg.norm(at + o - t) for t in taken) for o in _OFFSETS]
+        room = [min(np.linalg.norm((at + o - t) * squeeze) for t in taken) for o in _OFFSETS]
         if place >= len(ends) and max(room) < _CLEAR:
             continue
         offset = _OFFSETS[int(np.argmax(room))]
@@ -115,6 +124,7 @@ def _label_points(axes: Axes, trade_off: TradeOff) -> None:
             va="center",
             fontsize=7.5,
             color=look(index)[0],
+            path_effects=[withStroke(linewidth=2, foreground="white")],
             zorder=6,
         )
 
@@ -222,10 +232,13 @@ def _draw_legend(figure: Figure, trade_off: TradeOff) -> None:
         handles.append(
             Line2D([], [], color=colour, marker=marker, ls=line, ms=6, label=plain(text))
         )
-    figure.legend(handles=handles, loc="outside upper left", ncols=min(4, len(handles)))
+    figure.legend(
+        handles=handles, loc="outside upper left", ncols=3 if len(handles) in (5, 6) else 4
+    )
     keys = [
         f"{trade_off.samples} samples",
-        f"ellipses and bands: {trade_off.level:.0%}",
+        f"{'bands' if len(trade_off.points) > MOST_REGIONS else 'ellipses and bands'}: "
+        f"{trade_off.level:.0%}",
         "fill: probability of being on the Pareto front (dashed)",
         *(["ring: chosen on dev samples"] if trade_off.choices else []),
     ]

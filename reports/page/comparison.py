@@ -16,7 +16,7 @@ LEVEL = 0.95
 
 
 def tied_with_best(column: Column, layout: Layout) -> set[int]:
-    """Return the rows that are not shown to be worse than the best of their block.
+    """Return the rows that are not shown to be worse than the best of their rivals.
 
     A row is tied where the 95 % interval of its paired difference to the best row, over the edits
     that both have, clustered by sample, holds 0. The best rows themselves are not in it.
@@ -25,8 +25,8 @@ def tied_with_best(column: Column, layout: Layout) -> set[int]:
     clusters = [(item.benchmark, item.sample_id) for item in layout.items]
     labels = np.unique([f"{name}\n{sample}" for name, sample in clusters], return_inverse=True)[1]
     tied: set[int] = set()
-    for block in {row.block for row in rows}:
-        rivals = [i for i, row in enumerate(rows) if row.block == block and not row.anchor]
+    for alike in {row.rivals for row in rows}:
+        rivals = [i for i, row in enumerate(rows) if row.rivals == alike and not row.anchor]
         best = [index for index in rivals if column.key in rows[index].best]
         if best:
             reference = layout.values(best[0], column.key)

@@ -4,6 +4,8 @@ const COST_AXES = [
   { key: "nfe", title: "Cost: U-Net rows an edit", direction: "lower", cost: true, of: (row) => row.nfe[0] + row.nfe[1] },
   { key: "seconds", title: "Cost: seconds an edit", direction: "lower", cost: true, of: (row) => row.seconds },
 ];
+const MOST_BARS = 24; // more points than this have their intervals in the tips alone
+
 const axisOf = (key) => COST_AXES.find((axis) => axis.key === key) ?? columnOf.get(key);
 const axisName = (axis) => (axis.cost ? axis.title : heading(axis));
 const axisTitle = (axis) => `${axis.cost ? axis.title : withUnit(axis)} ${arrow(axis)}`;
@@ -121,7 +123,7 @@ function drawChart(points, trades, x, y, width, cut, tip) {
   }
   // Where a band is, the intervals of its points would say it twice.
   const banded = new Set(curvesOf(trades).filter((curve) => curve.x.length).map((curve) => kindOf(curve.row)));
-  for (const p of points.filter((one) => !banded.has(kindOf(one.row)))) {
+  for (const p of points.length > MOST_BARS ? [] : points.filter((one) => !banded.has(kindOf(one.row)))) {
     const [[px, py], style] = [inside(p), `color:${colour(p.row)}`];
     if (isFinite(p.y.low)) layer.append(svg("line", { class: "bar", style, x1: px, x2: px, y1: up.at(p.y.low), y2: up.at(p.y.high) }));
     if (isFinite(p.x.low) && !x.cost) layer.append(svg("line", { class: "bar", style, x1: across.at(p.x.low), x2: across.at(p.x.high), y1: py, y2: py }));
@@ -269,7 +271,7 @@ function tradeTables(trade, x, y) {
       "section",
       {},
       element("h2", {}, `Method against method, where ${axisName(x)} is equal`),
-      claims.length ? plainTable(["Methods", `Levels of ${axisName(x)}`, `Difference of ${axisName(y)}`, `${level} % interval`, "p (Holm)", "Better"], claims, "Method against method", "trade") : element("p", { class: "notice" }, "No two methods can be compared: they share no level."),
+      claims.length ? plainTable(["Methods", `Levels of ${axisName(x)}`, `Difference of ${axisName(y)}`, `${level} % interval`, "p (Holm)", "Better"], claims, "Method against method", "trade") : element("p", { class: "notice" }, "No two methods can be compared; the reasons are below."),
       claims.length ? element("p", { class: "quietly" }, "Mean difference over the levels that both reach; paired bootstrap over samples; p after Holm's correction over this table.") : "",
       refused.length ? element("details", {}, element("summary", { class: "quietly" }, `${count(refused.length, "pair")} that cannot be compared, and why`), plainTable(["Methods", "Why not"], refused, "Pairs that cannot be compared", "trade")) : "",
     ),

@@ -252,7 +252,7 @@ function facts() {
 views.set("summary", {
   title: "Summary",
   async draw(main) {
-    const legend = element("p", { class: "quietly legend" }, element("b", { class: "best" }, "Bold"), " best, ", element("span", { class: "tied" }, "underlined"), " not shown to differ from the best (95 % interval of the paired difference holds 0, not corrected for the number of rows). ± half a 95 % interval of the mean, samples as clusters.");
+    const legend = element("p", { class: "quietly legend" }, element("b", { class: "best" }, "Bold"), " best of the rows of equal cost (NFE), ", element("span", { class: "tied" }, "underlined"), " not shown to differ from the best (95 % interval of the paired difference holds 0, not corrected for the number of rows). ± half a 95 % interval of the mean, samples as clusters.");
     const notes = report.notes.length ? element("ul", { class: "notes" }, report.notes.filter((note) => !note.startsWith("±")).map((note) => element("li", {}, note))) : null;
     main.append(
       element("h1", {}, report.title),

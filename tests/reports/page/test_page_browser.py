@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from browser import PHONE, Browser
 from page_runs import HOSTILE, write_run
+from report_runs import trade_off_scores, write_scores
 
 from icd_bench.reports.page.build import build_report
 
@@ -124,3 +126,42 @@ def test_lists_hold_only_what_is_on_the_screen(browser: Browser, tmp_path: Path)
     press(browser, "\ue010")
     browser.wait("document.activeElement.dataset.line === '79'")
     assert browser.run("return document.querySelectorAll('.body .line').length") < 30
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of two runs of two methods; the second run is better in PSNR."""
+    folder = tmp_path_factory.mktemp("two")
+    scores = trade_off_scores(30, {"icd": 0.2, "npi": 0.0})
+    shifted = {key: {**metrics, "psnr": metrics["psnr"] + 1} for key, metrics in scores.items()}
+    before = write_scores(folder / "before", scores, samples=30, pictures=True, side=8)
+    after = write_scores(folder / "after", shifted, samples=30, pictures=True, side=8)
+    build_report([before], folder / "one")
+    return build_report([before, after], folder / "report").page
+
+
+def test_methods_are_read_at_the_same_level(browser: Browser, two: Path) -> None:
+    browser.open(two.parents[1] / "one" / "index.html", "#curves")
+    browser.wait("document.querySelectorAll('.readings tr').length === 2")
+    shown = "return document.querySelector('.matched').textContent"
+    before = browser.run(shown)
+    assert "icd" in before
+    assert re.search(r"\[0\.\d+, [01]\.\d+\]", before)
+    browser.run("document.querySelector('.matched input').focus()")
+    press(browser, "\ue014", "\ue014")
+    assert browser.run(shown) != before
+    assert browser.run("return document.querySelectorAll('path.band').length") == 2
+    claim = browser.run("return document.querySelector('table.trade tbody tr').textContent")
+    assert "icd" in claim.split("]")[1]
+    assert browser.errors() == []
+
+
+def test_what_changed_is_shown_with_its_pictures(browser: Browser, two: Path) -> None:
+    browser.open(two, "#changes")
+    browser.wait("document.querySelectorAll('.three canvas').length > 6")
+    rows = browser.run(
+        "return [...document.querySelectorAll('table.trade tbody tr')].map(r => r.textContent)"
+    )
+    assert len(rows) == 10
+    assert all("+1" in row and "better" in row and "equal" in row for row in rows)
+    assert browser.errors() == []
