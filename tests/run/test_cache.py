@@ -53,6 +53,7 @@ def test_an_inversion_comes_back_as_it_was(cache: InversionCache) -> None:
     assert cache.problems == []
 
 
+@pytest.mark.fault("a cached inversion that is damaged")
 @pytest.mark.parametrize("damage", ["truncated", "empty", "values", "facts", "renamed"])
 def test_a_damaged_entry_is_named_and_removed(cache: InversionCache, damage: str) -> None:
     cache.save({"ab1": inversion()})
@@ -92,6 +93,7 @@ def test_a_cache_of_nothing_keeps_nothing(tmp_path: Path) -> None:
     assert not cache.folder.exists()
 
 
+@pytest.mark.fault("a cache that may not be written")
 def test_a_disk_that_refuses_costs_only_the_cache(tmp_path: Path) -> None:
     (tmp_path / "inversions").write_text("in the way")
     cache = InversionCache(tmp_path / "inversions")

@@ -219,6 +219,7 @@ def test_a_changed_sample_replaces_its_outdated_row(run: Run, tmp_path: Path) ->
 # -------------------------------------------------------------------------- failures
 
 
+@pytest.mark.fault("edits that are black, constant, not numbers, or raise: failed cells")
 def test_each_trouble_fails_alone_and_says_why(run: Run) -> None:
     summary, results = run(benchmark=here("Troubled")[0], sweeps=("strength=0.2,0.8",))
     rows = results.set_index(
