@@ -91,7 +91,8 @@ def _content(
     states = cell_states(layout)
     sheets = strips(layout, states)
     first = summary(table, layout, states, sources)
-    trades = trade_offs(joined, table, axis_pairs(table.columns, first["axes"]))
+    scored = [column for column in table.columns if column in joined.columns]
+    trades = trade_offs(joined, table, axis_pairs(scored, first["axes"]))
     changed, change_sheets = changes(sources, layout)
     first |= {
         "title": " + ".join(dict.fromkeys(path.name for path in paths)),

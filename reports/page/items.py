@@ -77,7 +77,9 @@ class Layout:
     """Cell id -> PNG of the edit, those that are there."""
 
     def values(self, row: int, column: str) -> NDArray[np.float64]:
-        """Return (items,) numbers of a column of the cells; NaN where there is none."""
+        """Return (items,) numbers of a column; NaN where there is none, as in scores of sets."""
+        if column not in self.cells:
+            return np.full(len(self.items), np.nan)
         numbers = self.cells[column].to_numpy(dtype=np.float64, na_value=np.nan)
         places = self.places[row]
         return np.where(places == WITHOUT, np.nan, numbers[places])

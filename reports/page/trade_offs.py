@@ -30,14 +30,15 @@ def axis_pairs(columns: Sequence[Column], first: Sequence[str]) -> list[tuple[st
     """Return (x, y) pairs: what is kept, and each cost, against what is done.
 
     Args:
-        columns: of the table.
+        columns: of the table, those that score single edits.
         first: keys of the axes that a page shows first, kept and done.
     """
     by_preference = sorted(columns, key=lambda column: column.key not in first)
     kept = [c.key for c in by_preference if c.group == "preservation"][:MOST_OF_A_KIND]
     done = [c.key for c in by_preference if c.group != "preservation"][:MOST_OF_A_KIND]
     pairs = [tuple(first), *product((*kept, *COSTS), done), *product(COSTS, kept)]
-    return [(x, y) for x, y in dict.fromkeys(pairs) if x and y and x != y]
+    known = {*COSTS, *(column.key for column in columns)}
+    return [(x, y) for x, y in dict.fromkeys(pairs) if {x, y} <= known and x != y]
 
 
 def trade_offs(

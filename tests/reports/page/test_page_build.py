@@ -24,6 +24,9 @@ from icd_bench.reports.page.privacy import without_folders
 from icd_bench.reports.study.commands import simulate_votes
 from icd_bench.reports.study.design import DesignRequest, design_study
 from icd_bench.run.previews import preview_in
+from icd_bench.run.records import SetScore
+from icd_bench.run.sets import group_of, pictures_digest, sets_of
+from icd_bench.run.store import RunFolder
 
 
 def data_of(page: Path) -> dict[str, Any]:
@@ -135,6 +138,23 @@ def test_trade_offs_say_what_the_curves_say(tmp_path: Path) -> None:
     assert [choice["name"] for choice in told["choices"]] == ["icd", "npi"]
     assert ["nfe", "clip_text"] in data["trades"]
     assert ["seconds", "psnr"] in data["trades"]
+
+
+def test_scores_of_sets_are_in_the_table_alone(small_run: Path, tmp_path: Path) -> None:
+    with RunFolder(small_run).writer() as writer:
+        card = {"title": "FID", "direction": "lower", "unit": "", "group": "quality"}
+        writer.record({"kind": "metric", "name": "fid", "signature": "f", "citation": "", **card})
+        for number, cells in enumerate(sets_of(writer.records.cells.values())):
+            digest = pictures_digest(cell.image_sha256 for cell in cells)
+            score = SetScore("fid", "f", group_of(cells[0]), digest, len(cells), 10.0 + number)
+            writer.record({"kind": "set_score", **score.as_json()})
+        writer.compact()
+    page = build_report([small_run], tmp_path / "out").page
+    data = data_of(page)
+    place = [column["key"] for column in data["columns"]].index("fid")
+    assert [row["values"][place][0] for row in data["rows"]] == [10, 11, 12, 13, 14]
+    assert set(part_of(page, f"scores-{place}")[0]) == {None}
+    assert not any("fid" in pair for pair in data["trades"])
 
 
 def test_two_runs_are_compared(tmp_path: Path) -> None:
