@@ -94,4 +94,4 @@ def paper(
         for path in report.write(result, folder):
             print(path)
         if page:
-            report.insert(result, page)
+            report.insert(result, page, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,8 +50,13 @@ def write(result: Result, folder: Path) -> list[Path]:
     return [folder / f"{result.experiment}.json", table, *pictures]
 
 
-def insert(result: Result, page: Path) -> None:
-    """Put the tables into a Markdown page, between ``<!-- NAME -->`` and ``<!-- /NAME -->``.
+def insert(result: Result, page: Path, folder: Path) -> None:
+    """Put figure or tables into a Markdown page, between ``<!-- NAME -->`` and ``<!-- /NAME -->``.
+
+    Args:
+        result: of the experiment NAME.
+        page: is changed.
+        folder: where :func:`write` put the figure.
 
     Raises:
         UsageError: the page has no such place.
@@ -60,7 +66,11 @@ def insert(result: Result, page: Path) -> None:
     _, closed, after = rest.partition(end)
     if not found or not closed:
         raise UsageError(f"{page}: there is no place between {start} and {end} for the tables")
-    text = f"{before}{start}\n\n{markdown(result)}\n{end}{after}"
+    content = markdown(result)
+    if result.experiment in FIGURES:
+        picture = Path(os.path.relpath(folder, page.parent)) / f"{result.experiment}.png"
+        content = f"![{result.title}]({picture.as_posix()})\n\n{result.n} of: {result.samples}.\n"
+    text = f"{before}{start}\n\n{content}\n{end}{after}"
     write_file(page, text.encode())
 
 

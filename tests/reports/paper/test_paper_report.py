@@ -84,13 +84,13 @@ def test_the_csv_has_ends_and_published_numbers(tmp_path: Path) -> None:
 def test_tables_go_to_their_place_in_a_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- table2 -->\nold\n<!-- /table2 -->\nafter\n")
-    insert(TABLE, page)
-    insert(TABLE, page)
+    insert(TABLE, page, tmp_path)
+    insert(TABLE, page, tmp_path)
     text = page.read_text()
     assert text == f"before\n<!-- table2 -->\n\n{markdown(TABLE)}\n<!-- /table2 -->\nafter\n"
     page.write_text("nothing")
     with pytest.raises(UsageError, match="<!-- table2 -->"):
-        insert(TABLE, page)
+        insert(TABLE, page, tmp_path)
 
 
 def test_results_come_back_from_their_file(tmp_path: Path) -> None:
@@ -119,6 +119,10 @@ def test_figures_are_drawn_of_whatever_was_measured(tmp_path: Path) -> None:
         paths = write(result(name, "", rows), tmp_path)
         assert [path.suffix for path in paths] == [".json", ".csv", ".svg", ".png"]
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
+    page = tmp_path / "page.md"
+    page.write_text("<!-- fig4 --><!-- /fig4 -->")
+    insert(result("fig4", "", tuple(fig4)), page, tmp_path / "out")
+    assert "![Title](out/fig4.png)" in page.read_text()
 
 
 def test_training_curves_are_drawn_from_the_logs(tmp_path: Path) -> None:
