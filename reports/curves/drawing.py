@@ -199,9 +199,14 @@ def _frame(axes: Axes, trade_off: TradeOff) -> None:
 
 
 def _draw_anchors(axes: Axes, trade_off: TradeOff) -> None:
-    """Draw reference lines: across the figure where one of their scores is infinite."""
+    """Draw reference lines; those far from every method are named, not to squeeze the methods."""
+    bounds = axes.get_xbound(), axes.get_ybound()
+    far = []
     for point in trade_off.points:
         if not point.anchor or not isfinite(point.y.mean):
+            continue
+        if any(_is_far(s.mean, *ends) for s, ends in zip((point.x, point.y), bounds, strict=True)):
+            far.append(f"{plain(point.method)} ({point.x.mean:.3g}, {point.y.mean:.2g})")
             continue
         if isfinite(point.x.mean):
             axes.plot(point.x.mean, point.y.mean, marker="+", ms=8, mew=1.5, color=GREY, zorder=4)
@@ -219,6 +224,16 @@ def _draw_anchors(axes: Axes, trade_off: TradeOff) -> None:
             fontsize=7.5,
             color=GREY,
         )
+    if far:
+        text = "outside: " + ", ".join(far).replace("inf", "∞")
+        axes.text(
+            0.99, 0.015, text, transform=axes.transAxes, ha="right", fontsize=7, color=GREY
+        )  # fmt: skip
+
+
+def _is_far(value: float, low: float, high: float) -> bool:
+    """Return whether showing a finite value would leave less than two thirds to the rest."""
+    return isfinite(value) and not low - (high - low) / 2 <= value <= high + (high - low) / 2
 
 
 def _draw_legend(figure: Figure, trade_off: TradeOff) -> None:
