@@ -23,7 +23,12 @@ def grids(result: Result) -> dict[str, Grid]:
     listed = [row for row in result.rows if BETWEEN not in row.title]
     found = {"": _listing(result, listed)} if listed else {}
     if crossed:
-        measures = [m for m in result.measures if any(m.name in row.values for row in crossed)]
+        measures = [
+            m
+            for m in result.measures
+            if any(m.name in row.values for row in crossed)
+            and not any(m.name in row.values for row in listed)
+        ]
         for measure in measures:
             found[heading(measure)] = _crossing(result, crossed, measure.name)
         for metric in printed_metrics(result):
