@@ -31,7 +31,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-CHECKED := --method icd,sdedit,identity --set sdedit.steps=20 --bench scenes --subset ci
+CHECKED := --method icd,npi,sdedit --set npi.steps=20 --set sdedit.steps=20 --bench scenes --subset ci
 BASELINE := baselines/scenes-ci.json
 
 check: $(VENV)/installed

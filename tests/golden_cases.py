@@ -146,5 +146,5 @@ def stored_text(case: Case, name: str) -> Tensor:
 
 def assert_close(actual: Tensor, expected: Tensor, atol: float) -> None:
     if actual.shape == expected.shape and actual.numel():
-        parity_table.note(float((actual - expected).abs().max()), atol)
+        parity_table.note(float((actual - expected).detach().abs().max()), atol)
     torch.testing.assert_close(actual, expected, atol=atol, rtol=0)
