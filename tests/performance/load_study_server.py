@@ -18,6 +18,7 @@ import time
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "reports/study"))
 
 from study_runs import make_study
