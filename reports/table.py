@@ -25,6 +25,7 @@ from .table_formats import RENDERERS
 from .table_model import Column, Marks, Row, Table
 
 IDENTITY = list(GROUP)
+RANKED_APART = "best values are marked among rows of equal NFE; --rank-together ranks all rows"
 
 
 def build_table(runs: Sequence[Path], ranked_together: bool = False) -> Table:
@@ -57,16 +58,13 @@ def table_of(joined: JoinedRuns, ranked_together: bool = False) -> Table:
     ]
     rows.sort(key=lambda row: _place(row, joined.methods))
     columns = [c for c in (*joined.columns, *joined.set_columns) if _has_value(c, rows)]
-    ranks = {column.key: _ranks(column, rows) for column in columns}
-    rows = [
-        replace(
-            row,
-            best=frozenset(key for key, rank in ranks.items() if rank.get(index) == 0),
-            second=frozenset(key for key, rank in ranks.items() if rank.get(index) == 1),
-        )
-        for index, row in enumerate(rows)
-    ]
-    return Table(tuple(rows), tuple(columns), tuple(_notes(rows, columns)))
+    return Table(tuple(_ranked(rows, columns)), tuple(columns), tuple(_notes(rows, columns)))
+
+
+def rank_together(table: Table) -> Table:
+    """Return a table with its rows in their order, all of them rivals whatever they cost."""
+    rows = [replace(row, ranked_together=True) for row in table.rows]
+    return replace(table, rows=tuple(_ranked(rows, table.columns)))
 
 
 def render(
@@ -172,6 +170,17 @@ def _place(row: Row, methods: Sequence[str]) -> tuple[Any, ...]:
     )
 
 
+def _ranked(rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[Row]:
+    """Yield the rows with the keys of the columns in which they are best, and second best."""
+    ranks = {column.key: _ranks(column, rows) for column in columns}
+    for index, row in enumerate(rows):
+        yield replace(
+            row,
+            best=frozenset(key for key, rank in ranks.items() if rank.get(index) == 0),
+            second=frozenset(key for key, rank in ranks.items() if rank.get(index) == 1),
+        )
+
+
 def _has_value(column: Column, rows: Sequence[Row]) -> bool:
     return any(not isnan(row.values[column.key].mean) for row in rows)
 
@@ -204,7 +213,7 @@ def _notes(rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[str]:
             yield f"{column.key} is made as {column.signature}"
     blocks = {row.block for row in rows if not row.anchor}
     if len({row.rivals for row in rows if not row.anchor}) > len(blocks):
-        yield "best values are marked among rows of equal NFE; --rank-together ranks all rows"
+        yield RANKED_APART
     for block in dict.fromkeys(row.block for row in rows):
         alike = [row for row in rows if row.block == block]
         if len({row.samples for row in alike}) > 1:

@@ -15,13 +15,12 @@ from .items import Layout
 LEVEL = 0.95
 
 
-def tied_with_best(column: Column, layout: Layout) -> set[int]:
-    """Return the rows that are not shown to be worse than the best of their rivals.
+def tied_with_best(column: Column, rows: Sequence[Row], layout: Layout) -> set[int]:
+    """Return which of the layout's rows are not shown to be worse than the best of their rivals.
 
     A row is tied where the 95 % interval of its paired difference to the best row, over the edits
     that both have, clustered by sample, holds 0. The best rows themselves are not in it.
     """
-    rows = layout.rows
     clusters = [(item.benchmark, item.sample_id) for item in layout.items]
     labels = np.unique([f"{name}\n{sample}" for name, sample in clusters], return_inverse=True)[1]
     tied: set[int] = set()

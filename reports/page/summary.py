@@ -10,6 +10,7 @@ import numpy as np
 import icd_bench
 from icd_bench.reports.published.check import Verdict, compare
 from icd_bench.reports.published.numbers import published_numbers
+from icd_bench.reports.table import RANKED_APART, rank_together
 from icd_bench.reports.table_formats import GROUP_TITLES
 from icd_bench.reports.table_model import Column, Row, Table
 
@@ -33,7 +34,8 @@ def summary(
 ) -> dict[str, Any]:
     """Return everything that the first page shows."""
     manifests = [source.folder.manifest() for source in sources]
-    ties = {column.key: tied_with_best(column, layout) for column in table.columns}
+    together = rank_together(table)
+    marks, marks_together = (_marks(ranked, layout) for ranked in (table, together))
     titles = {
         name: card.get("title", name)
         for manifest in manifests
@@ -49,13 +51,14 @@ def summary(
         "rows": [
             {
                 **_row(row, table, titles.get(row.method, row.method)),
-                "tied": [column.key for column in table.columns if index in ties[column.key]],
+                **marks[index],
+                "together": marks_together[index],
                 "command": reproducing_command(row, manifests),
                 "defaults": _is_default(row, manifests),
             }
             for index, row in enumerate(table.rows)
         ],
-        "notes": [without_folders(note) for note in table.notes],
+        "notes": [without_folders(note) for note in table.notes if note != RANKED_APART],
         "counts": {
             "items": len(layout.items),
             "cells": len(layout.cells),
@@ -128,12 +131,20 @@ def _row(row: Row, table: Table, title: str) -> dict[str, Any]:
         "samples": len(row.samples),
         "nfe": [row.nfe_invert, row.nfe_edit],
         "seconds": row.seconds,
-        "best": sorted(row.best),
         "values": [
             [*rounded([value.mean, value.low, value.high]), value.n]
             for value in (row.values[column.key] for column in table.columns)
         ],
     }
+
+
+def _marks(table: Table, layout: Layout) -> list[dict[str, list[str]]]:
+    """Return of each row in which columns it is best, and in which not shown to be worse."""
+    ties = {c.key: tied_with_best(c, table.rows, layout) for c in table.columns}
+    return [
+        {"best": sorted(row.best), "tied": [key for key, rows in ties.items() if index in rows]}
+        for index, row in enumerate(table.rows)
+    ]
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

@@ -51,6 +51,22 @@ function columnPicker() {
   );
 }
 
+// Rows of different cost are no rivals, unless the reader says so.
+function rankSwitch() {
+  const here = rowsHere().filter((row) => !row.anchor);
+  const same = (a, b) => a.best.join() === b.best.join() && a.tied.join() === b.tied.join();
+  if (here.every((row) => same(row, row.together))) return "";
+  const box = element("input", {
+    type: "checkbox",
+    checked: value("rank") === "together",
+    onchange: () => {
+      change({ rank: box.checked ? "together" : "" });
+      document.querySelector(".rank input")?.focus();
+    },
+  });
+  return element("label", { class: "tick rank" }, box, element("span", {}, "Rank whatever the cost"));
+}
+
 function sortValue(row, key) {
   const cost = COST.find((entry) => entry.key === key);
   if (cost) return cost.of(row);
@@ -90,8 +106,9 @@ function sortHeader(key, text, hint, attributes = {}) {
 
 function metricCell(row, column, range) {
   const found = mean(row, column);
-  const best = row.best.includes(column.key);
-  const tied = row.tied.includes(column.key);
+  const marks = value("rank") === "together" ? row.together : row;
+  const best = marks.best.includes(column.key);
+  const tied = marks.tied.includes(column.key);
   const places = decimals.get(column.key);
   const fewer = found.n && found.n < row.n ? element("span", { title: `mean over ${found.n} of ${row.n} edits` }, "†") : null;
   const hint = best ? "best" : tied ? "not shown to differ from the best" : "";
@@ -252,12 +269,12 @@ function facts() {
 views.set("summary", {
   title: "Summary",
   async draw(main) {
-    const legend = element("p", { class: "quietly legend" }, element("b", { class: "best" }, "Bold"), " best of the rows of equal cost (NFE), ", element("span", { class: "tied" }, "underlined"), " not shown to differ from the best (95 % interval of the paired difference holds 0, not corrected for the number of rows). ± half a 95 % interval of the mean, samples as clusters.");
+    const legend = element("p", { class: "quietly legend" }, element("b", { class: "best" }, "Bold"), value("rank") === "together" ? " best of all rows, whatever their cost, " : " best of the rows of equal cost (NFE), ", element("span", { class: "tied" }, "underlined"), " not shown to differ from the best (95 % interval of the paired difference holds 0, not corrected for the number of rows). ± half a 95 % interval of the mean, samples as clusters.");
     const notes = report.notes.length ? element("ul", { class: "notes" }, report.notes.filter((note) => !note.startsWith("±")).map((note) => element("li", {}, note))) : null;
     main.append(
       element("h1", {}, report.title),
       facts(),
-      element("div", { class: "bar" }, element("h2", {}, "Results"), blockField(), columnPicker()),
+      element("div", { class: "bar" }, element("h2", {}, "Results"), blockField(), rankSwitch(), columnPicker()),
       mainTable(),
       legend,
       notes ?? "",

@@ -62,6 +62,17 @@ def test_a_click_sorts_the_table(browser: Browser, page: Path) -> None:
     assert browser.run("return document.querySelectorAll('td.best').length") >= 3
 
 
+def test_a_reader_may_rank_whatever_the_cost(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.wait("document.querySelector('.rank input')")
+    marked = "return document.querySelectorAll('td.best').length"
+    apart = browser.run(marked)
+    browser.run("document.querySelector('.rank input').click()")
+    browser.wait("location.hash.includes('rank=together')")
+    assert 0 < browser.run(marked) < apart
+    assert browser.run("return document.activeElement.matches('.rank input')")
+
+
 def test_a_prompt_is_text(browser: Browser, page: Path) -> None:
     browser.open(page, "#pictures?word=onerror")
     browser.wait("document.querySelectorAll('.body .line').length === 1")

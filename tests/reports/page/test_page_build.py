@@ -288,3 +288,11 @@ def test_the_command_prints_the_page(
     assert main(["report", str(small_run), "--out", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out == f"report   {tmp_path / 'out' / 'index.html'}\n"
     assert main(["report", str(tmp_path / "nowhere")]) == 2
+
+
+def test_rows_of_other_cost_are_ranked_apart_and_together(page: Path) -> None:
+    rows = [row for row in data_of(page)["rows"] if not row["anchor"]]
+    assert len({tuple(row["nfe"]) for row in rows}) > 1
+    best_apart = [row["method"] for row in rows if "psnr" in row["best"]]
+    best_together = [row["method"] for row in rows if "psnr" in row["together"]["best"]]
+    assert len(best_apart) > len(best_together) == 1
