@@ -21,6 +21,8 @@ from icd_bench.run.files import TEMPORARY_SUFFIX
 if TYPE_CHECKING:
     from icd_bench.diffusion.backbone import Backbone
 
+LEAST_ROWS = 16
+"""Other work on the machine may make few rows look best; where memory runs out they are halved."""
 MOST_ROWS = 512
 MOST_SECONDS = 20.0
 """A measurement ends after this time with what it has found."""
@@ -117,7 +119,7 @@ def measure_rows(backbone: Backbone) -> int:
         float(network(latents, 500, text, owners).sum())
         return time.perf_counter() - start
 
-    return fewest_fast_rows(seconds)
+    return max(LEAST_ROWS, fewest_fast_rows(seconds))
 
 
 def fewest_fast_rows(seconds: Callable[[int], float]) -> int:
