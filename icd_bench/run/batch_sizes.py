@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from icd_bench.run.blocks import free_memory, is_out_of_memory
 from icd_bench.run.cache import cache_home
-from icd_bench.run.files import TEMPORARY_SUFFIX
+from icd_bench.run.files import write_file
 
 if TYPE_CHECKING:
     from icd_bench.diffusion.backbone import Backbone
@@ -87,12 +86,8 @@ class BatchMemory:
         """Write the file anew; a disk that refuses costs the memory, never the run."""
         known = {**self._load(), place.key: sizes}
         text = json.dumps({key: asdict(one) for key, one in known.items()}, indent=1)
-        # Workers share the file: each writes under a name of its own before it takes the place.
-        part = self.path.with_name(f"{self.path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
         with suppress(OSError):
-            part.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(text, encoding="utf-8")
-            os.replace(part, self.path)
+            write_file(self.path, text.encode())
 
 
 _SCHEMA = TypeAdapter(dict[str, BatchSizes])

@@ -61,7 +61,8 @@ def digests_of(paths: Iterable[Path]) -> list[str | None]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + TEMPORARY_SUFFIX)
+    # Processes share the files of the cache: each writes under a name of its own.
+    part = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     with open(part, "wb") as file:
         file.write(data)
         file.flush()

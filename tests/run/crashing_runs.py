@@ -110,7 +110,7 @@ def place_of(path: str | Path) -> str:
         "results.parquet": "compaction",
         "run.json": "writing of run.json",
     }
-    text = str(path).removesuffix(".part")
+    text = str(path)
     found = [name for part, name in names.items() if f"/{part}" in text]
     return found[-1] if found else "inversion kept for later" if "-cache" in text else "set-up"
 

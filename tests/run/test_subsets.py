@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from official_folders import INSTRUCTIONS, make_coco
+from official_folders import INSTRUCTIONS, make_coco, make_piebench_pp
 from PIL import Image
 
 from icd_bench.api import Sample
@@ -40,6 +40,23 @@ def piebench(root: Path) -> str:
     return f"piebench={root}"
 
 
+def piebench_pp(root: Path) -> str:
+    """Write an eighth of PIE-Bench++'s rows, in its configurations."""
+    for kind, count in SIZES.items():
+        rows = [
+            {
+                "id": f"{kind}{index:011d}",
+                "source_prompt": f"a cat {index}",
+                "target_prompt": f"a dog {index}",
+                "blended_words": "[]",
+                "mask": "0 4",
+            }
+            for index in range(count // 8)
+        ]
+        make_piebench_pp(root, rows, f"{kind}_kind_{count}")
+    return f"piebench-pp={root}"
+
+
 def prompts(name: str, file: str) -> Callable[[Path], str]:
     def make(root: Path) -> str:
         shutil.copy(INSTRUCTIONS / file, root)
@@ -55,6 +72,7 @@ def photos(name: str, file: str, folder: str) -> Callable[[Path], str]:
 BENCHMARKS: dict[str, Callable[[Path], str]] = {
     "scenes": lambda root: "scenes",
     "piebench": piebench,
+    "piebench-pp": piebench_pp,
     "coco-edit": photos("coco-edit", "editing_coco.csv", "train2014"),
     "coco-inversion": photos("coco-inversion", "generation_coco.csv", "val2014"),
     "coco-generation": prompts("coco-generation", "generation_coco.csv"),
