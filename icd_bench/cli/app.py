@@ -33,7 +33,6 @@ from . import (
     noise,
     paper,
     plan,
-    published,
     report,
     run,
     score,
@@ -65,7 +64,6 @@ app.command("plan")(plan.plan)
 app.command("edit")(edit.edit)
 app.command("score")(score.score)
 app.command("table")(table.table)
-app.command("published")(published.published)
 app.command("paper")(paper.paper)
 app.command("report")(report.report)
 app.command("curve")(curve.curve)
@@ -79,7 +77,7 @@ app.add_typer(weights.app, name="weights")
 app.command("throughput")(throughput.throughput)
 app.command("doctor")(doctor.doctor)
 app.command("check-method")(check_method.check_method)
-app.command("check")(check.check)
+app.command("check", cls=check.CheckCommand)(check.check)
 app.add_typer(baseline.app, name="baseline")
 app.command("noise")(noise.noise)
 app.command("verify")(verify.verify)

@@ -16,6 +16,7 @@ import pytest
 import typer
 from doc_fences import NEEDS, ROOT, SHELLS, Fence, fences, pages
 from PIL import Image
+from typer.core import TyperGroup
 
 from icd_bench import registry
 from icd_bench.cli.app import app, main
@@ -32,7 +33,7 @@ def parse(words: list[str]) -> Any:
     """Parse a command as the command line does; return the parsed options."""
     command: Any = typer.main.get_command(app)
     context = command.make_context("icd-bench", list(words))
-    while hasattr(command, "commands"):
+    while isinstance(command, TyperGroup):
         words = [*context._protected_args, *context.args]
         name, command, rest = command.resolve_command(context, words)
         context = command.make_context(name, rest, parent=context)

@@ -78,7 +78,24 @@ def test_conditions_are_a_column_and_a_border(
 def test_published_needs_the_papers_benchmark(
     runs: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["published", str(runs[0])]) == 0
+    assert main(["check", "published", str(runs[0])]) == 0
     assert capsys.readouterr().out.strip() == "0 match, 0 differs, 0 not comparable"
-    assert main(["published", str(runs[0]), "--all", "--json"]) == 0
+    assert main(["check", "published", str(runs[0]), "--all", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 242
+
+
+def test_published_is_a_subcommand_and_a_folder_of_that_name_stays_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "--help"]) == 0
+    assert "icd-bench check published" in capsys.readouterr().out
+    assert main(["check", "published", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("Usage: icd-bench check published [OPTIONS] [DIR]")
+    assert main(["check", "./published", "--baseline", "none.json"]) == 2
+    assert "none.json: cannot be read" in capsys.readouterr().err
+    assert main(["check", "published", "--alll"]) == 2
+    assert 'Did you mean "--all"? (see "icd-bench check published --help")' in (
+        capsys.readouterr().err
+    )
+    assert main(["published"]) == 2
