@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from icd_bench.diffusion.backbone import Backbone
 
 Stage = Literal["inversion", "edit"]
-Direction = Literal["higher", "lower"]
+Direction = Literal["higher", "lower", "neither"]
+"""Which values are better; a metric of which neither are is shown, and never ranks anything."""
 
 
 # ----------------------------------------------------------------------------- samples
@@ -170,6 +171,17 @@ class Preset:
 
 
 @dataclass(frozen=True)
+class NoiseLatents:
+    """Where an inversion has the picture as noise."""
+
+    tensor: str = "latents"
+    """Name of the tensor: (B, C, h, w), or with more dimensions after B."""
+    index: int | None = None
+    """Place in the second dimension, as -1 for the end of a trajectory (B, N + 1, C, h, w); None:
+    all of the tensor is noise."""
+
+
+@dataclass(frozen=True)
 class MethodInfo:
     """What a method is and what it needs."""
 
@@ -191,6 +203,9 @@ class MethodInfo:
     """The default sweep: field -> values."""
     anchor: bool = False
     """A reference line (identity, jpeg), not a competitor."""
+    noise_latents: NoiseLatents | None = None
+    """What the inversion makes of the picture at its noisiest timestep, for ``latent_nll``; None:
+    it draws that noise, or has none."""
 
 
 @dataclass(frozen=True)
@@ -291,6 +306,8 @@ class Scored:
     """(N, 1, H, W) in {0, 1}: one where the edit may change the picture."""
     model: str = ""
     """Name of the diffusion model that made the edits."""
+    latent_nll: NDArray[np.float64] | None = None
+    """(N,) of the inversions behind the edits, nats a dimension, NaN where a method has none."""
 
 
 @runtime_checkable

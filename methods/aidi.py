@@ -13,7 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from icd_bench.api import Batch, Edits, Inversion, MethodInfo, edit_field, inversion_field
+from icd_bench.api import (
+    Batch,
+    Edits,
+    Inversion,
+    MethodInfo,
+    NoiseLatents,
+    edit_field,
+    inversion_field,
+)
 from icd_bench.diffusion.p2p_edit import P2PEdit, P2PSetting, p2p_default, p2p_edit
 
 if TYPE_CHECKING:
@@ -59,6 +67,7 @@ class AIDI:
         version="1",
         title="Accelerated iterative diffusion inversion + Prompt-to-Prompt",
         paper="Pan et al., ICCV 2023, arXiv:2309.04907",
+        noise_latents=NoiseLatents(),
         defaults={"scenes": {"guidance_scale": 2.5}},
         sweep={"guidance_scale": (2.5, 5.0, 7.5), "cross_replace": (0.2, 0.4, 0.6, 0.8)},
     )

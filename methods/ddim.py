@@ -15,6 +15,7 @@ from icd_bench.api import (
     Edits,
     Inversion,
     MethodInfo,
+    NoiseLatents,
     Preset,
     edit_field,
     inversion_field,
@@ -59,6 +60,7 @@ class DDIM:
         version="1",
         title="DDIM inversion + Prompt-to-Prompt",
         paper="Song et al., ICLR 2021, arXiv:2010.02502; Hertz et al., arXiv:2208.01626",
+        noise_latents=NoiseLatents(),
         defaults={"scenes": {"guidance_scale": 2.5}},
         presets={
             "paper": Preset(

@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from icd_bench.api import Batch, Edits, Inversion, MethodInfo, edit_field, inversion_field
+from icd_bench.api import (
+    Batch,
+    Edits,
+    Inversion,
+    MethodInfo,
+    NoiseLatents,
+    edit_field,
+    inversion_field,
+)
 from icd_bench.diffusion.ddim import trace_by_ddim
 from icd_bench.diffusion.p2p_edit import (
     PIE_BENCH,
@@ -42,6 +50,7 @@ class DirectInversion:
         version="1",
         title="Direct inversion + Prompt-to-Prompt",
         paper="Ju et al., ICLR 2024, arXiv:2310.01506",
+        noise_latents=NoiseLatents("trajectory", -1),
         defaults={"scenes": {"guidance_scale": 2.5}},
         presets={"paper": PIE_BENCH, "pie-bench": PIE_BENCH},
         sweep={"guidance_scale": (2.5, 5.0, 7.5), "cross_replace": (0.2, 0.4, 0.6, 0.8)},

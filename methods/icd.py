@@ -19,6 +19,7 @@ from icd_bench.api import (
     Edits,
     Inversion,
     MethodInfo,
+    NoiseLatents,
     Preset,
     edit_field,
     inversion_field,
@@ -120,6 +121,7 @@ class ICD:
         version="1",
         title="Invertible consistency distillation",
         paper="Starodubcev et al., NeurIPS 2024, arXiv:2406.14539",
+        noise_latents=NoiseLatents(),
         needs=("icd",),
         defaults={
             "sdxl": SDXL,

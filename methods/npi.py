@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from icd_bench.api import Batch, Edits, Inversion, MethodInfo, edit_field, inversion_field
+from icd_bench.api import (
+    Batch,
+    Edits,
+    Inversion,
+    MethodInfo,
+    NoiseLatents,
+    edit_field,
+    inversion_field,
+)
 from icd_bench.diffusion.ddim import invert_by_ddim
 from icd_bench.diffusion.p2p_edit import PIE_BENCH, P2PEdit, P2PSetting, p2p_default, p2p_edit
 
@@ -36,6 +44,7 @@ class NPI:
         version="1",
         title="Negative-prompt inversion + Prompt-to-Prompt",
         paper="Miyake et al., 2023, arXiv:2305.16807",
+        noise_latents=NoiseLatents(),
         defaults={"scenes": {"guidance_scale": 2.5}},
         presets={"pie-bench": PIE_BENCH},
         sweep={"guidance_scale": (2.5, 5.0, 7.5), "cross_replace": (0.2, 0.4, 0.6, 0.8)},

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from icd_bench.api import Batch, Edits, Inversion, MethodInfo, Preset, inversion_field
+from icd_bench.api import Batch, Edits, Inversion, MethodInfo, NoiseLatents, Preset, inversion_field
 from icd_bench.diffusion.ddim import trace_by_ddim
 from icd_bench.diffusion.p2p_edit import PIE_BENCH, P2PEdit, P2PSetting, p2p_default, p2p_edit
 
@@ -48,6 +48,7 @@ class NTI:
         version="1",
         title="Null-text inversion + Prompt-to-Prompt",
         paper="Mokady et al., CVPR 2023, arXiv:2211.09794",
+        noise_latents=NoiseLatents("trajectory", 0),
         defaults={"scenes": {"guidance_scale": 2.5}},
         presets={
             "paper": Preset("examples", {"cross_replace": 0.8, "self_replace": 0.5}),

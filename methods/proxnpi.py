@@ -17,6 +17,7 @@ from icd_bench.api import (
     Edits,
     Inversion,
     MethodInfo,
+    NoiseLatents,
     Preset,
     edit_field,
     inversion_field,
@@ -98,6 +99,7 @@ class ProxNPI:
         version="1",
         title="Proximal negative-prompt inversion + Prompt-to-Prompt",
         paper="Han et al., WACV 2024, arXiv:2306.05414",
+        noise_latents=NoiseLatents("trajectory", -1),
         defaults={"scenes": {"guidance_scale": 2.5}},
         presets={
             "pie-bench": Preset(

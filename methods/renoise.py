@@ -23,6 +23,7 @@ from icd_bench.api import (
     Edits,
     Inversion,
     MethodInfo,
+    NoiseLatents,
     Preset,
     Setting,
     edit_field,
@@ -121,6 +122,7 @@ class ReNoise:
         version="1",
         title="ReNoise inversion",
         paper="Garibi et al., ECCV 2024, arXiv:2403.14602",
+        noise_latents=NoiseLatents(),
         defaults={**BY_MODEL, "scenes": FEW_STEPS},
         presets={
             "paper": Preset(

@@ -22,7 +22,7 @@ from icd_bench.stats.multiple import holm
 from .joined_runs import JoinedRuns, join_runs
 from .json_text import json_text
 from .settings_label import setting_label, setting_order
-from .table_model import ARROWS, Column
+from .table_model import Column
 from .text_table import text_table
 
 PAIRED = [
@@ -53,7 +53,7 @@ class Difference:
     p_holm: float
     """Its p value after Holm's correction over all metrics, methods and settings of the diff."""
     better: bool | None
-    """Whether B is better; None where that is not shown at the 95 % level."""
+    """Whether B is better; None where that is not shown at the 95 % level, or neither can be."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def to_text(diff: RunDiff) -> str:
     parts = [f"{diff.b} - {diff.a}"]
     for row in diff.rows:
         lines = [
-            [f"{column.key} {ARROWS[column.direction]}", *_difference_cells(row.values[column.key])]
+            [column.heading, *_difference_cells(row.values[column.key])]
             for column in diff.columns
             if _changed(row.values[column.key].paired)
         ]
@@ -278,8 +278,9 @@ def _differences(group: pd.DataFrame, columns: Sequence[Column]) -> list[PairedD
 
 
 def _judged(paired: PairedDifference, p: float, column: Column) -> Difference:
+    shown = p < 1 - LEVEL and column.direction != "neither"
     sign = 1 if column.direction == "higher" else -1
-    return Difference(paired, p, paired.mean * sign > 0 if p < 1 - LEVEL else None)
+    return Difference(paired, p, paired.mean * sign > 0 if shown else None)
 
 
 def _what_differs(group: pd.DataFrame) -> dict[str, tuple[str, str]]:

@@ -9,12 +9,15 @@ from typing import Any
 
 import pandas as pd
 
+from icd_bench.api import Direction
 from icd_bench.errors import UsageError
 from icd_bench.run.conditions import Conditions
 from icd_bench.run.sets import GROUP
 from icd_bench.run.store import RunFolder
 
 from .table_model import Column
+
+_DIRECTIONS: Mapping[str, Direction] = {"higher": "higher", "neither": "neither"}
 
 
 @dataclass
@@ -79,7 +82,7 @@ def _columns(name: str, cards: Mapping[str, Mapping[str, str]]) -> Iterator[Colu
             key=f"{name} [{number}]" if len(cards) > 1 else name,
             metric=name,
             title=card["title"],
-            direction="higher" if card["direction"] == "higher" else "lower",
+            direction=_DIRECTIONS.get(card["direction"], "lower"),
             unit=card["unit"],
             group=card["group"],
             signature=signature,

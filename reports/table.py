@@ -188,8 +188,11 @@ def _has_value(column: Column, rows: Sequence[Row]) -> bool:
 def _ranks(column: Column, rows: Sequence[Row]) -> dict[int, int]:
     """Return the place of each best (0) and second-best (1) row among those it competes with.
 
-    A row without a rival has no place; a second place needs three rows.
+    A row without a rival has no place; a second place needs three rows. A column of which neither
+    end is better has no places.
     """
+    if column.direction == "neither":
+        return {}
     sign = 1 if column.direction == "higher" else -1
     ranks: dict[int, int] = {}
     for rivals in {row.rivals for row in rows}:

@@ -282,7 +282,7 @@ def _by_key(table: Table, row: Row, marks: Marks) -> Iterator[tuple[str, str]]:
 def _heading_lines(column: Column) -> list[str]:
     """Return a heading in two lines, so that its column can be narrow."""
     *words, last = column.key.split("_")
-    return [*([" ".join(words)] if words else []), f"{last} {ARROWS[column.direction]}"]
+    return [*([" ".join(words)] if words else []), f"{last} {ARROWS[column.direction]}".strip()]
 
 
 def _rich_table(
@@ -319,7 +319,11 @@ def _rich_table(
 
 # ---------------------------------------------------------------------------- the rest
 
-_TEX_ARROWS: Mapping[str, str] = {"higher": r" $\uparrow$", "lower": r" $\downarrow$"}
+_TEX_ARROWS: Mapping[str, str] = {
+    "higher": r" $\uparrow$",
+    "lower": r" $\downarrow$",
+    "neither": "",
+}
 _TEX_SPECIAL = {
     "\\": r"\textbackslash{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from icd_bench.api import Direction
 from icd_bench.stats.intervals import MeanInterval
 
-ARROWS = {"higher": "↑", "lower": "↓"}
+ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Column:
     """Name of the metric, numbered where the table has several signatures of it."""
     metric: str
     title: str
-    direction: Literal["higher", "lower"]
+    direction: Direction
     unit: str
     group: str
     """preservation, editing, truth or quality."""
@@ -27,8 +28,8 @@ class Column:
 
     @property
     def heading(self) -> str:
-        """The key with an arrow towards better values."""
-        return f"{self.key} {ARROWS[self.direction]}"
+        """The key with an arrow towards better values, where some are better."""
+        return f"{self.key} {ARROWS[self.direction]}".strip()
 
 
 @dataclass(frozen=True)

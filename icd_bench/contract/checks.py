@@ -174,6 +174,12 @@ def storable(subject: Subject) -> str:
         parts = split_inversion(inversion, len(subject.samples), 0.0)
     except ValueError as error:
         raise Broken(str(error)) from error
+    place = subject.method.info.noise_latents
+    known = ", ".join(inversion.tensors) or "no tensor"
+    expect(
+        place is None or place.tensor in inversion.tensors,
+        f"info.noise_latents names a tensor that the inversion lacks; it has {known}",
+    )
     stored: Inversion = join_inversions(parts)
     contiguous = {name: tensor.contiguous() for name, tensor in stored.tensors.items()}
     stored.tensors = load(save(contiguous))

@@ -111,7 +111,15 @@ def _chosen(
                 f'{run}: has no scores of metric "{name}".{suggest(name, cards)} '
                 f"It has: {', '.join(cards) or 'none'}."
             )
-    return list(dict.fromkeys(wanted)) if wanted is not None else list(cards)
+    ranked = [name for name, card in cards.items() if card["direction"] != "neither"]
+    if wanted is None:
+        return ranked
+    if unranked := [name for name in wanted if name not in ranked]:
+        raise UsageError(
+            f"{run}: {unranked[0]}: neither more nor less of it is better, so that nothing can be "
+            "lost; leave it out"
+        )
+    return list(dict.fromkeys(wanted))
 
 
 def _arm(key: Any, cells: pd.DataFrame, metrics: Sequence[str]) -> Arm:

@@ -52,6 +52,8 @@ class FinishedCell:
     nfe_edit: int | None = None
     seconds_invert: float | None = None
     seconds_edit: float | None = None
+    latent_nll: float | None = None
+    """Of the sample's inversion; None where the method declares no ``noise_latents``."""
 
     def encoded(self) -> FinishedCell:
         """Return the cell with its picture as a PNG file."""

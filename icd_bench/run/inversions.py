@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from icd_bench.api import Inversion
+from icd_bench.api import Inversion, NoiseLatents
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,6 +88,17 @@ def inversion_is_finite(inversion: StoredInversion) -> bool:
         for tensor in inversion.tensors.values()
         if tensor.is_floating_point()
     )
+
+
+def noise_nll(inversion: StoredInversion, place: NoiseLatents | None) -> float | None:
+    """Return the negative log-likelihood of an inversion's noise; None where it has none."""
+    from icd_bench.diffusion.latent_nll import latent_nll
+
+    if place is None or place.tensor not in inversion.tensors:
+        return None
+    latents = inversion.tensors[place.tensor]
+    noise = latents if place.index is None else latents[:, place.index]
+    return float(latent_nll(noise.cpu()))
 
 
 def join_inversions(inversions: list[StoredInversion]) -> Inversion:

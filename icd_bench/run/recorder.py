@@ -85,6 +85,7 @@ class Recorder:
             "nfe_edit": finished.nfe_edit,
             "seconds_invert": finished.seconds_invert,
             "seconds_edit": finished.seconds_edit,
+            "latent_nll": finished.latent_nll,
         }
         if failure is not None:
             entry["failed_stage"] = failure.stage

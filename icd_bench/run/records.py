@@ -18,7 +18,10 @@ SAFE_NAME = re.compile(r"[0-9A-Za-z][\w-]*", re.ASCII)
 
 @dataclass(frozen=True)
 class CellRecord:
-    """One finished cell. The fields are columns of ``results.parquet`` (``columns.py``)."""
+    """One finished cell. The fields are columns of ``results.parquet`` (``columns.py``).
+
+    ``latent_nll`` becomes one where the metric of that name is asked for.
+    """
 
     cell_id: str
     method: str
@@ -48,6 +51,7 @@ class CellRecord:
     nfe_edit: int | None = None
     seconds_invert: float | None = None
     seconds_edit: float | None = None
+    latent_nll: float | None = None
     image: str = ""
     image_sha256: str = ""
 

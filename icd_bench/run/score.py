@@ -150,6 +150,7 @@ def make_scored(stored: Sequence[Stored]) -> Scored:
         target=targets,
         mask=masks,
         model=first.cell.model,
+        latent_nll=np.array([one.cell.latent_nll for one in stored], np.float64),
     )
 
 
@@ -194,6 +195,7 @@ def _rows_of(batch: Scored, rows: Sequence[int]) -> Scored:
         target=None if batch.target is None else batch.target[chosen],
         mask=None if batch.mask is None else batch.mask[chosen],
         model=batch.model,
+        latent_nll=None if batch.latent_nll is None else batch.latent_nll[chosen],
     )
 
 

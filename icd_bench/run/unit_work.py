@@ -22,6 +22,7 @@ from icd_bench.run.inversions import (
     StoredInversion,
     inversion_is_finite,
     join_inversions,
+    noise_nll,
     split_inversion,
 )
 from icd_bench.run.plan import Plan, Row
@@ -181,6 +182,7 @@ class UnitWork:
             nfe_source=int(edits.nfe_shared[row_index]),
             nfe_edit=int(edits.nfe[row_index][index]),
             seconds_invert=inversion.seconds if inversion else None,
+            latent_nll=noise_nll(inversion, unit.method.info.noise_latents) if inversion else None,
             seconds_edit=edited.seconds / edited.finite.size,
         )
 

@@ -32,6 +32,8 @@ ENOUGH = 0.95
 
 FEW_SAMPLES = 20
 
+NO_AREA = Estimate(value=np.nan, low=np.nan, high=np.nan, p=np.nan, defined=0.0)
+
 
 def trade_off(
     runs: Sequence[Path] | JoinedRuns,
@@ -50,6 +52,8 @@ def trade_off(
 
     Samples are the unit: seeds of a sample are averaged, and every bootstrap draw takes the same
     samples for both scores and all settings.
+
+    Where neither end of a score is better, there are points alone.
 
     The runs have to be of one benchmark, protocol and resolution, and their methods must have been
     given the same beyond the samples. If they have a dev split beside another
@@ -92,11 +96,30 @@ def trade_off(
     values = np.where(np.isfinite(grid.values), grid.values, np.nan) * signs
     means = values.mean(axis=0)
     draws = joint_means(values, resamples, seed)
-    zero = reference_point(means[rivals], reference, signs)
-    curves = tuple(
-        _curve(m, means[grid.of(m)], draws[:, grid.of(m)], zero, axes, grid, level)
-        for m in grid.methods
+    first = test_cells.iloc[0]
+    shown = TradeOff(
+        benchmark=str(first["benchmark"]),
+        split=str(first["split"]),
+        protocol=str(first["protocol"]),
+        x=axes[0],
+        y=axes[1],
+        points=_points(grid, level),
+        curves=tuple(Curve(method, (), (), (), (), NO_AREA) for method in grid.methods),
+        claims=(),
+        choices=(),
+        choice_rule="",
+        reference=(np.nan, np.nan),
+        samples=len(grid.samples),
+        left_out=grid.left_out,
+        level=level,
+        resamples=resamples,
+        seed=seed,
+        notes=_notes(grid),
     )
+    if unranked := [axis.metric for axis in axes if axis.direction == "neither"]:
+        note = f"neither more nor less {unranked[0]} is better: no fronts, no comparisons"
+        return replace(shown, notes=(*shown.notes, note))
+    zero = reference_point(means[rivals], reference, signs)
     choices, rule = choose(
         grid,
         score_grid(joined, dev_cells, x, y) if dev_cells is not None else None,
@@ -106,25 +129,17 @@ def trade_off(
         level=level,
         seed=seed,
     )
-    first = test_cells.iloc[0]
-    return TradeOff(
-        benchmark=str(first["benchmark"]),
-        split=str(first["split"]),
-        protocol=str(first["protocol"]),
-        x=axes[0],
-        y=axes[1],
-        points=_points(grid, rivals, means, draws, level),
-        curves=curves,
+    return replace(
+        shown,
+        points=_on_fronts(shown.points, rivals, means, draws),
+        curves=tuple(
+            _curve(m, means[grid.of(m)], draws[:, grid.of(m)], zero, axes, grid, level)
+            for m in grid.methods
+        ),
         claims=_claims(grid, means, draws, axes, at, level),
         choices=choices,
         choice_rule=rule,
         reference=(zero[0] * axes[0].sign, zero[1] * axes[1].sign),
-        samples=len(grid.samples),
-        left_out=grid.left_out,
-        level=level,
-        resamples=resamples,
-        seed=seed,
-        notes=_notes(grid),
     )
 
 
@@ -143,13 +158,8 @@ def _check_conditions(joined: JoinedRuns) -> None:
         )
 
 
-def _points(
-    grid: ScoreGrid, rivals: Sequence[int], means: Floats, draws: Floats, level: float
-) -> tuple[Point, ...]:
-    front = np.zeros(len(grid.entries), dtype=bool)
-    p_front = np.full(len(grid.entries), np.nan)
-    front[rivals] = on_front(means[rivals])
-    p_front[rivals] = on_front(draws[:, rivals]).mean(axis=0)
+def _points(grid: ScoreGrid, level: float) -> tuple[Point, ...]:
+    """Return the settings, none of them on a front."""
     return tuple(
         Point(
             method=entry.method,
@@ -160,12 +170,26 @@ def _points(
             x=mean_interval(grid.values[:, i, 0], level),
             y=mean_interval(grid.values[:, i, 1], level),
             correlation=_correlation(grid.values[:, i]),
-            on_front=bool(front[i]),
-            p_front=float(p_front[i]),
+            on_front=False,
+            p_front=np.nan,
             nfe=entry.nfe,
             seconds=entry.seconds,
         )
         for i, entry in enumerate(grid.entries)
+    )
+
+
+def _on_fronts(
+    points: Sequence[Point], rivals: Sequence[int], means: Floats, draws: Floats
+) -> tuple[Point, ...]:
+    """Return the points with what is known of the front of all methods."""
+    front = np.zeros(len(points), dtype=bool)
+    p_front = np.full(len(points), np.nan)
+    front[rivals] = on_front(means[rivals])
+    p_front[rivals] = on_front(draws[:, rivals]).mean(axis=0)
+    return tuple(
+        replace(point, on_front=bool(front[i]), p_front=float(p_front[i]))
+        for i, point in enumerate(points)
     )
 
 

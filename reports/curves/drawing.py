@@ -1,9 +1,9 @@
-"""The figure of a trade-off: better is always up and to the right."""
+"""The figure of a trade-off: better is up and to the right, where something is better."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +74,7 @@ def _draw_method(axes: Axes, trade_off: TradeOff, method: str, index: int) -> No
             point.y.mean,
             marker=marker,
             ms=6.5,
-            mfc=_blend(colour, point.p_front),
+            mfc=_blend(colour, 0 if isnan(point.p_front) else point.p_front),
             mec=colour,
             mew=1.3,
             zorder=5,
@@ -185,6 +185,8 @@ def _frame(axes: Axes, trade_off: TradeOff) -> None:
         axes.invert_xaxis()
     if trade_off.y.sign < 0:
         axes.invert_yaxis()
+    if isnan(trade_off.reference[0]):
+        return
     axes.annotate(
         "better",
         xy=(0.992, 0.985),
@@ -250,11 +252,12 @@ def _draw_legend(figure: Figure, trade_off: TradeOff) -> None:
     figure.legend(
         handles=handles, loc="outside upper left", ncols=3 if len(handles) in (5, 6) else 4
     )
+    has_fronts = not isnan(trade_off.reference[0])
     keys = [
         f"{trade_off.samples} samples",
         f"{'bands' if len(trade_off.points) > MOST_REGIONS else 'ellipses and bands'}: "
         f"{trade_off.level:.0%}",
-        "fill: probability of being on the Pareto front (dashed)",
+        *(["fill: probability of being on the Pareto front (dashed)"] if has_fronts else []),
         *(["ring: chosen on dev samples"] if trade_off.choices else []),
     ]
     figure.supxlabel(" · ".join(keys), fontsize=7, color=GREY)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from icd_bench.api import Direction
+from icd_bench.reports.table_model import ARROWS
 from icd_bench.stats.intervals import MeanInterval
 from icd_bench.stats.joint import Estimate
 
@@ -18,21 +20,21 @@ class Axis:
 
     metric: str
     title: str
-    direction: Literal["higher", "lower"]
+    direction: Direction
     """Towards better values."""
     unit: str
     signature: str
 
     @property
     def sign(self) -> int:
-        """1 where more is better, otherwise -1."""
-        return 1 if self.direction == "higher" else -1
+        """1 where more is better or neither is, otherwise -1."""
+        return -1 if self.direction == "lower" else 1
 
     @property
     def label(self) -> str:
-        """Title, unit and an arrow towards better values."""
+        """Title, unit and an arrow towards better values, where some are better."""
         unit = f" [{self.unit}]" if self.unit else ""
-        return f"{self.title}{unit} {'↑' if self.direction == 'higher' else '↓'}"
+        return f"{self.title}{unit} {ARROWS[self.direction]}".strip()
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class TradeOff:
     choice_rule: str
     """How a setting is chosen, and on which samples, in a sentence."""
     reference: tuple[float, float]
-    """The point that hypervolumes are measured from: (x, y)."""
+    """The point that hypervolumes are measured from: (x, y); NaN where x or y ranks nothing."""
     samples: int
     """Samples that every point has; all numbers are made from these alone."""
     left_out: int

@@ -61,7 +61,11 @@ def tables(trade_off: TradeOff) -> dict[str, pd.DataFrame]:
         for curve in trade_off.curves
         for x, y, low, high in zip(curve.x, curve.y, curve.low, curve.high, strict=True)
     ]
-    areas = [{"method": c.method, **asdict(c.hypervolume)} for c in trade_off.curves]
+    areas = [
+        {"method": curve.method, **asdict(curve.hypervolume)}
+        for curve in trade_off.curves
+        if not isnan(curve.hypervolume.value)
+    ]
     claims = [
         {**_flat(claim), "better": claim.better(trade_off.y, trade_off.level)}
         for claim in trade_off.claims
@@ -84,7 +88,7 @@ def summary(trade_off: TradeOff) -> str:
             p.label or "default",
             _with_margin(p.x),
             _with_margin(p.y),
-            "reference" if p.anchor else f"{p.p_front:.0%}",
+            "reference" if p.anchor else "" if isnan(p.p_front) else f"{p.p_front:.0%}",
         )
         for p in trade_off.points
     ]
@@ -109,15 +113,16 @@ def summary(trade_off: TradeOff) -> str:
         f"{y.metric} against {x.metric} on {where}, {trade_off.samples} samples, "
         f"{percent} intervals",
         _table(("method", "setting", x.metric, y.metric, "p(front)"), points),
-        f"Hypervolume over {zero}",
-        _table(("method", "area"), areas),
     ]
+    if not isnan(trade_off.reference[0]):
+        parts += [f"Hypervolume over {zero}", _table(("method", "area"), areas)]
     if claims:
         parts += [
             f"{y.metric} at matched {x.metric} (p after Holm over {len(claims)} comparisons)",
             _table(("methods", x.metric, "difference", "p", "better"), claims),
         ]
-    parts += [f"Setting: {trade_off.choice_rule}"]
+    if trade_off.choice_rule:
+        parts += [f"Setting: {trade_off.choice_rule}"]
     if choices:
         parts += [_table(("method", "setting", x.metric, y.metric), choices)]
     return "\n".join([*parts, *trade_off.notes])

@@ -167,6 +167,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
 
 def _preferred(columns: Sequence[Column], group: str, names: Sequence[str]) -> str:
     """Return the key of the column that stands for a group, else of any column, "" for none."""
+    columns = [column for column in columns if column.direction != "neither"]
     by_metric = {column.metric: column.key for column in reversed(columns)}
     known = [by_metric[name] for name in names if name in by_metric]
     alike = [column.key for column in columns if column.group == group]

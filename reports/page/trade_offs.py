@@ -30,9 +30,10 @@ def axis_pairs(columns: Sequence[Column], first: Sequence[str]) -> list[tuple[st
     """Return (x, y) pairs: what is kept, and each cost, against what is done.
 
     Args:
-        columns: of the table, those that score single edits.
+        columns: of the table, those that score single edits; one that ranks nothing has no pair.
         first: keys of the axes that a page shows first, kept and done.
     """
+    columns = [column for column in columns if column.direction != "neither"]
     by_preference = sorted(columns, key=lambda column: column.key not in first)
     kept = [c.key for c in by_preference if c.group == "preservation"][:MOST_OF_A_KIND]
     done = [c.key for c in by_preference if c.group != "preservation"][:MOST_OF_A_KIND]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 
 from icd_bench.paper.results import Finding, Measure, Result, Row, Value
+from icd_bench.reports.table_model import ARROWS
 
 from .printed import printed_metrics, printed_numbers
 
-ARROWS = {"higher": "↑", "lower": "↓"}
 BETWEEN = " with "
 """In titles of rows that are two-dimensional: decoder X with encoder Y."""
 

@@ -186,7 +186,11 @@ def scores_of_run(study: Study, run: Path) -> tuple[pd.DataFrame | None, list[st
     None where the run has no score of any of these edits.
     """
     frame = RunFolder.open(run).read_results()
-    metrics = frame.attrs["metrics"]
+    metrics = {
+        name: card
+        for name, card in frame.attrs["metrics"].items()
+        if card["direction"] != "neither"
+    }
     place = {
         cell: (sample, label)
         for label, shown in study.key.methods.items()

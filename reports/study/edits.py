@@ -160,4 +160,7 @@ def _sign(edits: RunEdits, metric: str) -> int:
         raise UnknownName(
             f'the run has no metric "{metric}".{suggest(metric, edits.metrics)} It has {known}.'
         )
-    return 1 if edits.metrics[metric]["direction"] == "higher" else -1
+    direction = edits.metrics[metric]["direction"]
+    if direction == "neither":
+        raise UsageError(f"{metric}: neither more nor less of it is better: it chooses nothing")
+    return 1 if direction == "higher" else -1

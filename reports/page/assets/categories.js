@@ -15,7 +15,7 @@ views.set("categories", {
     const named = all.length > 1 ? select("Sorted by", all.map((one) => [one.name, sentence(one.name)]), grouping.name, (by) => change({ by })) : "";
     main.append(
       element("div", { class: "bar" }, named, select("Metric", columns.map((c) => [c.key, withUnit(c)]), column.key, (metric) => change({ metric })), blockField() ?? "", rowPicker(change)),
-      element("p", { class: "quietly" }, `${withUnit(column)}, ${column.direction} is better. Dots are means, lines 95 % intervals, samples as clusters; the dashed line is the mean over all of the best row.`),
+      element("p", { class: "quietly" }, `${withUnit(column)}, ${column.direction} is better. Dots are means, lines 95 % intervals, samples as clusters; ${isRanked(column) ? "the dashed line is the mean over all of the best row" : "it ranks nothing"}.`),
       element("div", { class: "multiples" }, grouping.groups.map((group, index) => multiple(group, index, grouping, column, shown))),
     );
   },
@@ -29,7 +29,7 @@ function multiple(group, index, grouping, column, shown) {
   const [low, high] = scaleOfGroups(grouping, column, shown);
   const at = (v) => `${(2 + 96 * Math.min(1, Math.max(0, (v - low) / (high - low || 1)))).toFixed(2)}%`;
   const overall = [...shown].filter((row) => !row.anchor).map((row) => mean(row, column).mean).filter(isFinite);
-  const best = overall.length ? overall.reduce((a, b) => (goodness(a, column) > goodness(b, column) ? a : b)) : NaN;
+  const best = overall.length && isRanked(column) ? overall.reduce((a, b) => (goodness(a, column) > goodness(b, column) ? a : b)) : NaN;
   const ns = [...new Set(found.map((entry) => entry.n))];
   const lines = found.map((entry) =>
     element("tr", {},

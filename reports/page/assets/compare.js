@@ -219,7 +219,7 @@ async function drawScores(main, item, shown) {
     const cells = shownColumns.map((column, i) => {
       const v = toNumber(tables[i][row.index][item.index]);
       const all = here.map((other) => toNumber(tables[i][other.index][item.index])).filter((x) => !Number.isNaN(x));
-      const best = !row.anchor && here.length > 1 && goodness(v, column) === Math.max(...all.map((x) => goodness(x, column)));
+      const best = !row.anchor && here.length > 1 && isRanked(column) && goodness(v, column) === Math.max(...all.map((x) => goodness(x, column)));
       return element("td", { class: `number${best ? " best" : ""}` }, score(v, column));
     });
     return element("tr", {}, element("th", { scope: "row" }, element("span", { class: "name" }, swatch(row), row.method, element("span", { class: "setting" }, breakable(settingName(row))))), cells);

@@ -102,7 +102,8 @@ function duration(seconds) {
 }
 
 const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
-const arrow = (column) => (column.direction === "higher" ? "↑" : "↓");
+const arrow = (column) => ({ higher: "↑", lower: "↓" })[column.direction] ?? "";
+const isRanked = (column) => column.direction !== "neither";
 const heading = (column) => `${column.title}${column.key === column.key.split(" [")[0] ? "" : ` ${column.key.match(/\[\d+\]$/)}`}`;
 const withUnit = (column) => (column.unit ? `${heading(column)} (${column.unit})` : heading(column));
 const settingName = (row) => row.label || "default";
