@@ -36,6 +36,10 @@ class BadSample(IcdBenchError):
         self.where, self.field, self.problem, self.fix = where, field, problem, fix
         super().__init__(f"{where}: {field}: {problem}" + (f" ({fix})" if fix else ""))
 
+    def __reduce__(self) -> tuple[type[BadSample], tuple[str, str, str, str]]:
+        """Say how another process makes it anew."""
+        return type(self), (self.where, self.field, self.problem, self.fix)
+
 
 class MissingWeights(IcdBenchError):
     """A model or metric needs weights that are not on this machine; says how to get them."""

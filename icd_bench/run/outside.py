@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -128,13 +129,15 @@ def score_outside(request: OutsideRequest, progress: Progress | None = None) -> 
             manifest = folder.manifest() if known else new_manifest(folder.path.name)
             _begin(manifest, request, benchmark, split, len(rows) + len(unusable))
             writer.write_manifest(manifest)
-            taker = _Taker(request, protocol, benchmark, split, resolution, writer)
+            samples = [row.sample for row in rows]
+            taker = _Taker(request, protocol, benchmark, split, resolution, writer, samples)
             progress.stage("read", total=len(rows))
             taker.take_unusable(unusable)
-            for start in range(0, len(rows), AT_ONCE):
-                batch = rows[start : start + AT_ONCE]
-                taker.take(batch, files)
-                progress.advance(len(batch))
+            with closing(taker.pictures):
+                for start in range(0, len(rows), AT_ONCE):
+                    batch = rows[start : start + AT_ONCE]
+                    taker.take(batch, files)
+                    progress.advance(len(batch))
             taker.findings.extra = list(files.extra)
             for line in taker.findings.lines(request.size_policy):
                 progress.say(line)
@@ -159,13 +162,14 @@ class _Taker:
         split: str,
         resolution: int,
         writer: RunWriter,
+        samples: Sequence[Sample],
     ) -> None:
         self.request, self.protocol = request, protocol
         self.resolution, self.writer = resolution, writer
         self.findings = Findings(total=0)
         self.cell_ids: list[str] = []
         self.done = self.failed = 0
-        self._pictures = RunPictures(writer, resolution, protocol)
+        self.pictures = RunPictures(writer, resolution, protocol, samples)
         self._common = {
             "model": MODEL,
             "model_digest": "",
@@ -180,7 +184,7 @@ class _Taker:
 
     def take(self, rows: Sequence[Row], files: EditFiles) -> None:
         """Store the edits of some rows and the reference lines beside them."""
-        sources = self._pictures.of([row.sample for row in rows])
+        sources = self.pictures.of([row.sample for row in rows])
         edits: list[tuple[Row, bytes | Failure]] = []
         anchors: dict[str, list[tuple[Row, bytes | Failure]]] = {name: [] for name in ANCHORS}
         for row, source in zip(rows, sources, strict=True):

@@ -6,7 +6,6 @@ They make a run folder complete: scoring and reports need no benchmark.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,57 +15,67 @@ import numpy as np
 from icd_bench.api import Sample
 from icd_bench.errors import BadSample
 from icd_bench.protocols import NATIVE, Protocol
-from icd_bench.run.prepare import Prepared, from_png, prepare, to_png
+from icd_bench.run.prepare import Prepared, from_png
 from icd_bench.run.records import SampleRecord
+from icd_bench.run.sample_reading import Fit, ReadSample, SampleReader
 from icd_bench.run.store import RunWriter
-
-READERS = 8
-"""Pictures that are read and fitted at once."""
 
 
 class RunPictures:
-    """Pictures of samples: prepared once, then read from the run folder."""
+    """Pictures of samples: prepared once, then read from the run folder.
 
-    def __init__(self, writer: RunWriter, resolution: int, protocol: Protocol = NATIVE) -> None:
+    Args:
+        writer: holds the run folder.
+        resolution: of the model.
+        protocol: of the run.
+        expected: samples that will be asked for, as far as they are known; where many of them are
+            not in the run folder yet, processes read them, which :meth:`close` ends.
+    """
+
+    def __init__(
+        self,
+        writer: RunWriter,
+        resolution: int,
+        protocol: Protocol = NATIVE,
+        expected: Sequence[Sample] = (),
+    ) -> None:
         self._writer = writer
         self._resolution = resolution
-        self._protocol = protocol
+        known = writer.records.samples
+        unread = sum((sample.digest, resolution) not in known for sample in expected)
+        self._reader = SampleReader(Fit(resolution, protocol), unread)
 
     def of(self, samples: Sequence[Sample]) -> list[Prepared | BadSample]:
         """Return the pictures of each sample of a benchmark, or why it cannot be used."""
         known = [self._stored(sample) for sample in samples]
         unknown = [s for s, pictures in zip(samples, known, strict=True) if pictures is None]
-        # Pillow decodes and resizes outside Python's lock, so threads use all processors.
-        with ThreadPoolExecutor(READERS) as pool:
-            read = dict(zip(map(id, unknown), pool.map(self._prepare, unknown), strict=True))
-        new = [(s, p) for s in unknown if isinstance(p := read[id(s)], Prepared)]
+        read = self._reader.read(unknown)
+        new = [
+            (sample, found)
+            for sample, found in zip(unknown, read, strict=True)
+            if isinstance(found, ReadSample)
+        ]
         if new:
             self._keep(new)
-        return [
-            read[id(sample)] if pictures is None else pictures
-            for sample, pictures in zip(samples, known, strict=True)
-        ]
+        found = iter(read)
+        return [_pictures(next(found)) if one is None else one for one in known]
 
-    def _prepare(self, sample: Sample) -> Prepared | BadSample:
-        try:
-            return prepare(sample, self._resolution, self._protocol)
-        except BadSample as error:
-            return error
+    def close(self) -> None:
+        """End the processes that read, if there are any."""
+        self._reader.close()
 
     def _stored(self, sample: Sample) -> Prepared | None:
         record = self._writer.records.samples.get((sample.digest, self._resolution))
         return read_prepared(self._writer, record) if record else None
 
-    def _keep(self, samples: Sequence[tuple[Sample, Prepared]]) -> None:
+    def _keep(self, samples: Sequence[tuple[Sample, ReadSample]]) -> None:
         contents: dict[Path, bytes] = {}
         entries = []
-        for sample, prepared in samples:
-            arrays = {kind: array for kind, array in vars(prepared).items() if array is not None}
-            files = {kind: to_png(array) for kind, array in arrays.items()}
-            for kind, data in files.items():
+        for sample, found in samples:
+            for kind, data in found.files.items():
                 path = self._writer.folder.sample_path(sample.digest, self._resolution, kind)
                 contents[path] = data
-            digests = {kind: sha256(data).hexdigest() for kind, data in files.items()}
+            digests = {kind: sha256(data).hexdigest() for kind, data in found.files.items()}
             entries.append(_entry(sample, self._resolution, digests))
         self._writer.add_samples(entries, contents)
 
@@ -98,6 +107,10 @@ def stored_sample(record: SampleRecord, pictures: Prepared) -> Sample:
         category=record.category,
         metadata=record.metadata,
     )
+
+
+def _pictures(found: ReadSample | BadSample) -> Prepared | BadSample:
+    return found if isinstance(found, BadSample) else found.pictures
 
 
 def _entry(sample: Sample, resolution: int, digests: Mapping[str, str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -117,13 +118,17 @@ def execute(
             progress.stage("edit", total=len(plan.cells), done=len(finished))
             recorder = Recorder(writer, plan, progress, device, dtype)
             _record_unusable(plan, recorder)
+            pictures = RunPictures(
+                writer,
+                plan.model.resolution,
+                find_protocol(plan.protocol),
+                [row.sample for row in plan.rows],
+            )
             job = Job(
                 plan=plan,
                 done=finished,
                 load_backbone=partial(models.load, plan.model, device, dtype),
-                read_pictures=RunPictures(
-                    writer, plan.model.resolution, find_protocol(plan.protocol)
-                ).of,
+                read_pictures=pictures.of,
                 inversions=InversionCache(inversions_home(), request.cache_size),
                 batch_size=batch_size,
                 timeout=request.timeout,
@@ -132,7 +137,7 @@ def execute(
                 workers=request.workers,
                 cluster=request.cluster,
             )
-            with Behind(recorder.take) as recording:
+            with closing(pictures), Behind(recorder.take) as recording:
                 for batch in engine.run(job):
                     recording.put(batch)
             for problem in job.inversions.problems:

@@ -17,10 +17,11 @@ from icd_bench.protocols import NATIVE, Protocol
 from icd_bench.run.blocks import free_memory, is_out_of_memory
 from icd_bench.run.engine import Failure
 from icd_bench.run.overlap import ahead
-from icd_bench.run.pictures import READERS, read_prepared, stored_sample
+from icd_bench.run.pictures import read_prepared, stored_sample
 from icd_bench.run.prepare import Prepared, from_png, to_tensor
 from icd_bench.run.progress import Progress
 from icd_bench.run.records import CellRecord, SampleRecord
+from icd_bench.run.sample_reading import READERS
 from icd_bench.run.sets import SetScoring
 from icd_bench.run.store import RunWriter
 

@@ -28,10 +28,10 @@ from icd_bench.protocols import NATIVE
 from icd_bench.run import RunFolder
 from icd_bench.run.devices import choose_device
 from icd_bench.run.outside import OutsideRequest, score_outside
-from icd_bench.run.pictures import READERS
 from icd_bench.run.progress import QuietProgress
 from icd_bench.run.provenance import hardware
 from icd_bench.run.rescore import score_run
+from icd_bench.run.sample_reading import READERS
 from icd_bench.run.score import Reader, Stored, batches_of, load_metrics, make_scored
 
 OFFLINE = ("psnr", "ssim", "ms_ssim", "mse", "lpips_alex")
