@@ -92,6 +92,7 @@ _KNOWN: Final = (
             "zeroed_lpips_squeeze",
             "zeroed_mse",
             "zeroed_ssim",
+            "clip_score_l14_source",
             "clip_score_l14",
             "clip_score_l14_edited",
         ),

@@ -172,6 +172,35 @@ class CLIPScore(PhotoCLIPText):
         return 100 * np.maximum(super().measure(batch, rows), 0)
 
 
+class SourceCLIPScore(CLIPScore):
+    """100 times the cosine of source picture and source prompt: how far the data allow a score.
+
+    The same for all methods, so that it ranks none: it stands beside the others in PIE-Bench's
+    results, and tells when pictures or prompts are not those of a paper.
+    """
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        name="clip_score_l14_source",
+        title="CLIP score (ViT-L/14) of the source picture",
+        direction="neither",
+        unit="",
+        citation="Ju et al. 2023, arXiv:2310.01506",
+        group="editing",
+        on_request=True,
+        range=(0, 100),
+    )
+
+    def rules(self) -> dict[str, str]:
+        """Return what is compared, for the signature."""
+        return {"mask": "none", "of": "source"}
+
+    def measure(self, batch: Scored, rows: list[int]) -> NDArray[np.float64]:
+        """Return the scores."""
+        prompts = self.clip.texts([batch.samples[row].source_prompt for row in rows])
+        pictures = self.embed_reference("source", batch.source, batch, rows)
+        return 100 * np.maximum(cosine(pictures, prompts), 0)
+
+
 class EditedCLIPScore(CLIPScore):
     """The CLIP score of the edited region alone, as PIE-Bench's scripts cut it out.
 

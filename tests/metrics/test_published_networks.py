@@ -234,6 +234,7 @@ def test_clip_scores_agree_with_transformers(clip, home, pair):
         "clip_text_l14": cosines,
         "clip_image_l14": (edited * source).sum(axis=1),
         "clip_score_l14": 100 * np.maximum(cosines, 0),
+        "clip_score_l14_source": 100 * np.maximum((source * before).sum(axis=1), 0),
         "clip_score_l14_edited": 100 * np.maximum((region * target).sum(axis=1), 0),
         "clip_direction_l14": [np.nan, *((moved * said)[1:].sum(axis=1) / lengths)],
     }
