@@ -201,6 +201,9 @@ class MethodInfo:
     """Settings of publications: "paper" for the method's own, "pie-bench" for the comparison."""
     sweep: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """The default sweep: field -> values."""
+    inversion: str = ""
+    """Name of an inversion that methods share: with the same name, inversion fields and model they
+    return the same tensors, and a sample is inverted once for all of them. Empty: it is its own."""
     anchor: bool = False
     """A reference line (identity, jpeg), not a competitor."""
     noise_latents: NoiseLatents | None = None
@@ -328,7 +331,11 @@ class Metric(Protocol):
 
 @runtime_checkable
 class SetMetric(Protocol):
-    """A score of all edits of a method and setting together, against another set of pictures."""
+    """A score of all edits of a method and setting together, against another set of pictures.
+
+    One that also has ``interval(edited, sources) -> (low, high)``, as :meth:`distance`, is shown
+    with these ends of its 95 % interval; NaN where there is none.
+    """
 
     info: ClassVar[MetricInfo]
     enough: ClassVar[int]

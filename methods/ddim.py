@@ -20,7 +20,7 @@ from icd_bench.api import (
     edit_field,
     inversion_field,
 )
-from icd_bench.diffusion.ddim import invert_by_ddim
+from icd_bench.diffusion.ddim import DDIM_INVERSION, trace_by_ddim
 from icd_bench.diffusion.p2p_edit import (
     PIE_BENCH,
     AttentionSetting,
@@ -60,7 +60,8 @@ class DDIM:
         version="1",
         title="DDIM inversion + Prompt-to-Prompt",
         paper="Song et al., ICLR 2021, arXiv:2010.02502; Hertz et al., arXiv:2208.01626",
-        noise_latents=NoiseLatents(),
+        inversion=DDIM_INVERSION,
+        noise_latents=NoiseLatents("trajectory", -1),
         defaults={"scenes": {"guidance_scale": 2.5}},
         presets={
             "paper": Preset(
@@ -74,8 +75,8 @@ class DDIM:
     Setting: ClassVar = DDIMSetting
 
     def invert(self, backbone: Backbone, batch: Batch, setting: DDIMSetting) -> Inversion:
-        """Return x_T of unguided DDIM inversion."""
-        return invert_by_ddim(backbone, batch, setting.steps)
+        """Return x_0 .. x_T of unguided DDIM inversion."""
+        return trace_by_ddim(backbone, batch, setting.steps)
 
     def edit(
         self,
@@ -89,7 +90,7 @@ class DDIM:
         def edit(group: Sequence[DDIMSetting]) -> Edits:
             edit = p2p_edit(backbone, batch, group, group[0].steps)
             with backbone.counting("edit", len(batch), len(group)) as count:
-                *_, latents = guided_steps(edit, inversion.tensors["latents"], group)
+                *_, latents = guided_steps(edit, inversion.tensors["trajectory"][:, -1], group)
             return edit.finish(latents, count)
 
         return edit_in_groups(settings, lambda setting: setting.source_scale, edit)

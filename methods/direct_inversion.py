@@ -19,7 +19,7 @@ from icd_bench.api import (
     edit_field,
     inversion_field,
 )
-from icd_bench.diffusion.ddim import trace_by_ddim
+from icd_bench.diffusion.ddim import DDIM_INVERSION, trace_by_ddim
 from icd_bench.diffusion.p2p_edit import (
     PIE_BENCH,
     AttentionSetting,
@@ -50,6 +50,7 @@ class DirectInversion:
         version="1",
         title="Direct inversion + Prompt-to-Prompt",
         paper="Ju et al., ICLR 2024, arXiv:2310.01506",
+        inversion=DDIM_INVERSION,
         noise_latents=NoiseLatents("trajectory", -1),
         defaults={"scenes": {"guidance_scale": 2.5}},
         presets={"paper": PIE_BENCH, "pie-bench": PIE_BENCH},

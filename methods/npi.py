@@ -19,7 +19,7 @@ from icd_bench.api import (
     edit_field,
     inversion_field,
 )
-from icd_bench.diffusion.ddim import invert_by_ddim
+from icd_bench.diffusion.ddim import DDIM_INVERSION, trace_by_ddim
 from icd_bench.diffusion.p2p_edit import PIE_BENCH, P2PEdit, P2PSetting, p2p_default, p2p_edit
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class NPI:
         version="1",
         title="Negative-prompt inversion + Prompt-to-Prompt",
         paper="Miyake et al., 2023, arXiv:2305.16807",
-        noise_latents=NoiseLatents(),
+        inversion=DDIM_INVERSION,
+        noise_latents=NoiseLatents("trajectory", -1),
         defaults={"scenes": {"guidance_scale": 2.5}},
         presets={"pie-bench": PIE_BENCH},
         sweep={"guidance_scale": (2.5, 5.0, 7.5), "cross_replace": (0.2, 0.4, 0.6, 0.8)},
@@ -52,8 +53,8 @@ class NPI:
     Setting: ClassVar = NPISetting
 
     def invert(self, backbone: Backbone, batch: Batch, setting: NPISetting) -> Inversion:
-        """Return x_T of unguided DDIM inversion."""
-        return invert_by_ddim(backbone, batch, setting.steps)
+        """Return x_0 .. x_T of unguided DDIM inversion."""
+        return trace_by_ddim(backbone, batch, setting.steps)
 
     def edit(
         self,
@@ -65,7 +66,7 @@ class NPI:
         """Sample from x_T: per sample one source row, and two rows for each setting."""
         edit = p2p_edit(backbone, batch, settings, settings[0].steps)
         with backbone.counting("edit", len(batch), len(settings)) as count:
-            *_, latents = guided_steps(edit, inversion.tensors["latents"], settings)
+            *_, latents = guided_steps(edit, inversion.tensors["trajectory"][:, -1], settings)
         return edit.finish(latents, count)
 
 

@@ -22,7 +22,7 @@ from icd_bench.api import (
     edit_field,
     inversion_field,
 )
-from icd_bench.diffusion.ddim import trace_by_ddim
+from icd_bench.diffusion.ddim import DDIM_INVERSION, trace_by_ddim
 from icd_bench.diffusion.p2p_edit import (
     PIE_BENCH,
     P2PEdit,
@@ -99,6 +99,7 @@ class ProxNPI:
         version="1",
         title="Proximal negative-prompt inversion + Prompt-to-Prompt",
         paper="Han et al., WACV 2024, arXiv:2306.05414",
+        inversion=DDIM_INVERSION,
         noise_latents=NoiseLatents("trajectory", -1),
         defaults={"scenes": {"guidance_scale": 2.5}},
         presets={

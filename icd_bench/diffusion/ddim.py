@@ -36,14 +36,8 @@ def ddim_inversion(
         yield latents
 
 
-def invert_by_ddim(backbone: Backbone, batch: Batch, steps: int) -> Inversion:
-    """Return x_T (tensor ``latents``) of DDIM inversion with the source prompts in N steps."""
-    latents = backbone.encode_images(batch.images)
-    text = backbone.encode_prompts(batch.source_prompts)
-    with backbone.counting("inversion", len(batch)) as count:
-        *_, latents = ddim_inversion(backbone, latents, text, steps)
-    warnings = tuple(map(backbone.prompt_warnings, batch.source_prompts))
-    return Inversion({"latents": latents}, tuple(count.shared), warnings)
+DDIM_INVERSION = "ddim"
+"""Of the methods whose inversion is :func:`trace_by_ddim` and nothing else."""
 
 
 def trace_by_ddim(backbone: Backbone, batch: Batch, steps: int) -> Inversion:

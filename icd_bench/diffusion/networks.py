@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -37,6 +40,11 @@ class Networks:
         self._spec, self._device, self._dtype = spec, device, dtype
         self._loaded: dict[str, UNet] = {}
         self._whole: dict[Path, UNet] = {}
+        self._has_twins = False
+        self._read_once: dict[str, UNet] = {}
+        self._loading = threading.Lock()
+        self.seconds = 0.0
+        """Spent on loading so far."""
 
     def __call__(self, name: str) -> UNet:
         """Return a network, frozen and in evaluation mode.
@@ -45,8 +53,25 @@ class Networks:
             MissingWeights: its weights are not on this machine.
         """
         if name not in self._loaded:
-            self._loaded[name] = self._load(name)
+            start = time.perf_counter()
+            with self._loading:
+                if name not in self._read_once:
+                    self._read_once[name] = self._load(name)
+                unet = self._read_once[name]
+                self._loaded[name] = with_same_weights(unet) if self._has_twins else unet
+            self.seconds += time.perf_counter() - start
         return self._loaded[name]
+
+    def twin(self) -> Networks:
+        """Return the same networks for another thread: modules of their own, shared weights.
+
+        None of them may be in use meanwhile. Those that follow are read once for all twins.
+        """
+        self._has_twins = True
+        other = copy.copy(self)
+        other._loaded = {name: with_same_weights(unet) for name, unet in self._loaded.items()}
+        other.seconds = 0.0
+        return other
 
     def config(self) -> dict[str, Any]:
         """Return the configuration of the pipeline's own U-Net; no weight is read.
@@ -59,6 +84,7 @@ class Networks:
         return content
 
     def _load(self, name: str) -> UNet:
+        """Read a network; called once for each name, by one thread at a time."""
         part = "unet" if name == "base" else name
         base = _BASE_OF.get(part.partition(":")[0])
         place = self._spec.folder_of(part)
@@ -91,3 +117,9 @@ class Networks:
             )
         except (OSError, ValueError) as error:
             raise UsageError(f"{folder}: not a readable diffusers U-Net ({error})") from error
+
+
+def with_same_weights(module: UNet) -> UNet:
+    """Return a copy of a module, hooks and attention processors apart, over the same tensors."""
+    tensors = (*module.parameters(), *module.buffers())
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +33,14 @@ class TextEncoder:
         self.tokenizer = tokenizer
         self._model = model.eval().requires_grad_(False)
         self._known: OrderedDict[str, Tensor] = OrderedDict()
+        self._encoding = threading.Lock()
+
+    def twin(self) -> TextEncoder:
+        """Return this encoder for another thread; what is encoded is known to both."""
+        other = copy.copy(self)
+        # Tokenizers of transformers refuse to be used by two threads at once.
+        other.tokenizer = copy.deepcopy(self.tokenizer)
+        return other
 
     @property
     def length(self) -> int:
@@ -40,6 +50,10 @@ class TextEncoder:
     @torch.no_grad()
     def __call__(self, prompts: Sequence[str]) -> Tensor:
         """Return the embeddings (R, L, D), float32; longer prompts are cut."""
+        with self._encoding:
+            return self._remembered(prompts)
+
+    def _remembered(self, prompts: Sequence[str]) -> Tensor:
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
         if new:
             self._known.update(zip(new, self._encode(new).float(), strict=True))

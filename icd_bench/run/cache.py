@@ -85,7 +85,7 @@ def inversion_key(plan: Plan, group: Group, row: Row, device: str, dtype: str) -
     return content_id(
         {
             "inversion": plan.inversion_id(group, row),
-            "code": code_digest(type(group.method)),
+            "code": code_digest(None if group.method.info.inversion else type(group.method)),
             "torch": _torch_version(),
             "device": device.partition(":")[0],
             "dtype": dtype,
@@ -94,11 +94,12 @@ def inversion_key(plan: Plan, group: Group, row: Row, device: str, dtype: str) -
 
 
 @cache
-def code_digest(method: type[Any]) -> str:
-    """Return the SHA-256 over a method's own file and over what methods are made from."""
+def code_digest(method: type[Any] | None) -> str:
+    """Return the SHA-256 over a method's own file, if any, and over what methods are made from."""
     folder = Path(str(icd_bench.diffusion.__file__)).parent
+    own = [] if method is None else [Path(str(getsourcefile(method)))]
     total = sha256()
-    for path in (Path(str(getsourcefile(method))), *sorted(folder.rglob("*.py"))):
+    for path in (*own, *sorted(folder.rglob("*.py"))):
         total.update(path.read_bytes())
     return total.hexdigest()
 

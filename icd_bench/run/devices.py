@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from icd_bench.diffusion.backbone import Backbone
 
-PIXELS_ON_CPU = 64 * 64 * 64
+PIXELS_ON_CPU = 32 * 64 * 64
 PIXELS_ON_ACCELERATOR = 32 * 512 * 512
 """Pixels of all pictures (samples x settings) of one batch: full U-Net batches, bounded memory."""
 MOST_SAMPLES = 64

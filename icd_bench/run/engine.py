@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Generator, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -107,6 +107,11 @@ class Job:
     cluster: str | None = None
     """Address of a running cluster; None: this machine."""
 
+    @property
+    def units_in_all(self) -> int:
+        """How many units the whole plan has, done or not."""
+        return len(self.plan.groups) * -(-len(self.plan.rows) // self.batch_size)
+
     def inversion_key(self, group: Group, row: Row) -> str:
         """Return the name under which the inversion of a sample is kept."""
         return inversion_key(self.plan, group, row, self.device, self.dtype)
@@ -139,5 +144,8 @@ class Job:
 class Engine(Protocol):
     """Computes the cells of a job, somewhere."""
 
-    def run(self, job: Job) -> Iterator[tuple[FinishedCell, ...]]:
-        """Yield finished cells in batches; every missing cell of the usable rows exactly once."""
+    def run(self, job: Job) -> Generator[tuple[FinishedCell, ...], None, None]:
+        """Yield finished cells in batches; every missing cell of the usable rows exactly once.
+
+        Closing it ends the work.
+        """

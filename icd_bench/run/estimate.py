@@ -51,7 +51,7 @@ class MethodEstimate:
     inversions: int
     """That have to be computed."""
     cached: int
-    """That are needed and cached."""
+    """That are needed and cached, or made for another method of the plan."""
     rows_invert: int | None
     """U-Net rows to evaluate."""
     rows_edit: int | None
@@ -123,8 +123,10 @@ def estimate(plan: Plan, request: RunRequest) -> Estimate:
         done = {i for i, cell in folder.records().cells.items() if cell.status == "ok"}
     known = Measurements().load()
     cache = InversionCache(inversions_home(), request.cache_size)
+    kept: set[str] = set()
     groups = [
-        _estimate_group(plan, group, done, known, cache, device, dtype) for group in plan.groups
+        _estimate_group(plan, group, done, known, cache, kept, device, dtype)
+        for group in plan.groups
     ]
     return Estimate(
         folder=folder.path,
@@ -213,9 +215,11 @@ def _estimate_group(
     done: set[str],
     known: dict[str, Measurement],
     cache: InversionCache,
+    kept: set[str],
     device: str,
     dtype: str,
 ) -> MethodEstimate:
+    """Estimate a group; what it inverts is added to what is kept for the groups after it."""
     keys: list[str] = []
     edits: list[Measurement | None] = []
     costs = _costs(plan, group, known, device, dtype)
@@ -228,7 +232,9 @@ def _estimate_group(
         edits += lacking
         keys += [inversion_key(plan, group, row, device, dtype)] if lacking else []
     cached = [key for key in keys if key in cache]
-    inversions = len(keys) - len(cached)
+    inversions = sum(key not in cache and key not in kept for key in keys)
+    if cache.limit:
+        kept.update(keys)
     cells = len(plan.rows) * len(group.settings)
     counts = MethodEstimate(
         method=group.method.info.name,
@@ -236,7 +242,7 @@ def _estimate_group(
         cells=cells,
         done=cells - len(edits),
         inversions=inversions,
-        cached=len(cached),
+        cached=len(keys) - inversions,
         rows_invert=None if edits else 0,
         rows_edit=None if edits else 0,
         seconds=None if edits else 0.0,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
 
 from icd_bench.api import Inversion, NoiseLatents
+from icd_bench.run.overlap import Behind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +50,45 @@ class NoInversions:
 
     def save(self, inversions: Mapping[str, StoredInversion]) -> None:
         """Do nothing."""
+
+
+class InversionsBehind:
+    """A store whose files a thread writes; what waits to be written is found, too.
+
+    Leaving the ``with`` waits for the thread, also after an interrupt or an error.
+    """
+
+    def __init__(self, store: InversionStore) -> None:
+        self._store = store
+        self.problems = store.problems
+        """What a person must be told, one line each."""
+        self._waiting: dict[str, StoredInversion] = {}
+        self._writing = Behind(self._write)
+
+    def load(self, key: str, device: str) -> StoredInversion | None:
+        """Return an inversion, None where there is none."""
+        return self._waiting.get(key) or self._store.load(key, device)
+
+    def save(self, inversions: Mapping[str, StoredInversion]) -> None:
+        """Let the inversions of one batch be kept."""
+        self._waiting.update(inversions)
+        self._writing.put(inversions)
+
+    def _write(self, inversions: Mapping[str, StoredInversion]) -> None:
+        self._store.save(inversions)
+        for key in inversions:
+            self._waiting.pop(key, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._writing.__exit__(kind, error, traceback)
 
 
 def split_inversion(inversion: Inversion, count: int, seconds: float) -> list[StoredInversion]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,7 +37,7 @@ def ahead(items: Iterable[T], most: int = 1) -> Iterator[T]:
 
 
 class Behind(Generic[T]):
-    """Does something with items in a thread, in the order in which they are put.
+    """Does something with items in a thread, in the order in which they are put, by any thread.
 
     Leaving the ``with`` waits for everything that was put, also after an interrupt or an error.
 
@@ -50,13 +51,15 @@ class Behind(Generic[T]):
         self._most = most
         self._thread = ThreadPoolExecutor(1, "behind")
         self._begun: deque[Future[object]] = deque()
+        self._putting = threading.Lock()
 
     def put(self, item: T) -> None:
         """Hand an item over; raises what the work on an earlier one raised."""
-        self._begun.append(self._thread.submit(self._work, item))
-        while len(self._begun) > self._most:
-            self._begun[0].result()
-            self._begun.popleft()
+        with self._putting:
+            self._begun.append(self._thread.submit(self._work, item))
+            while len(self._begun) > self._most:
+                self._begun[0].result()
+                self._begun.popleft()
 
     def __enter__(self) -> Self:
         return self

@@ -230,9 +230,10 @@ class Plan:
 
     def inversion_id(self, group: Group, row: Row | UnusableRow) -> str:
         """Return the name of the inversion of a sample for a group."""
+        info = group.method.info
         return inversion_id(
-            method=group.method.info.name,
-            version=group.method.info.version,
+            method=info.inversion or info.name,
+            version="" if info.inversion else info.version,
             model=self.model_digest(group.method, group.settings[0]),
             inversion_fields=group.settings[0].inversion_fields(),
             sample=row.digest,

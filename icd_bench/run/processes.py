@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
@@ -25,7 +25,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 class ProcessEngine:
     """Computes units in processes of this machine."""
 
-    def run(self, job: Job) -> Iterator[tuple[FinishedCell, ...]]:
+    def run(self, job: Job) -> Generator[tuple[FinishedCell, ...], None, None]:
         """Yield finished cells, one batch a unit, in the order in which they are finished."""
         accelerators = visible_accelerators() if job.device.startswith("cuda") else []
         count = job.workers or len(accelerators) or 1

@@ -8,7 +8,7 @@ folder. Ray is an extra: ``pip install icd-bench[ray]``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ from icd_bench.run.tasks import Post, Task, Worker
 class RayEngine:
     """Computes units in actors."""
 
-    def run(self, job: Job) -> Iterator[tuple[FinishedCell, ...]]:
+    def run(self, job: Job) -> Generator[tuple[FinishedCell, ...], None, None]:
         """Yield finished cells, one batch a unit, in the order in which they are finished.
 
         Raises:

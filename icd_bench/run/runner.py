@@ -137,8 +137,12 @@ def execute(
                 workers=request.workers,
                 cluster=request.cluster,
             )
-            with closing(pictures), Behind(recorder.take) as recording:
-                for batch in engine.run(job):
+            with (
+                closing(pictures),
+                Behind(recorder.take) as recording,
+                closing(engine.run(job)) as batches,
+            ):
+                for batch in batches:
                     recording.put(batch)
             for problem in job.inversions.problems:
                 progress.say(problem)

@@ -6,7 +6,7 @@ Every engine computes with this, in its own process or in others.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -19,6 +19,7 @@ from icd_bench.run.blocks import Block, Shrinking
 from icd_bench.run.deadline import deadline
 from icd_bench.run.engine import Failure, FinishedCell, Job, Unit
 from icd_bench.run.inversions import (
+    InversionStore,
     StoredInversion,
     inversion_is_finite,
     join_inversions,
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from icd_bench.diffusion.backbone import Backbone
 
 T = TypeVar("T")
-
-SaveInversions = Callable[[Mapping[str, StoredInversion]], None]
 
 NOT_FINITE_LATENTS = Failure(
     "invert", "NotFinite", "the inversion has values that are not finite numbers"
@@ -63,13 +62,19 @@ class UnitWork:
     Args:
         job: that the units belong to.
         backbone: inverts and edits.
-        save: told of new inversions: key -> inversion.
+        inversions: given the new ones, and asked once more for those that were missing when the
+            unit was read: other methods' units may have made them since.
+        share: of this process that the work has to itself; seconds are counted by it, so that
+            those of work side by side add up to what it took.
     """
 
-    def __init__(self, job: Job, backbone: Backbone, save: SaveInversions) -> None:
+    def __init__(
+        self, job: Job, backbone: Backbone, inversions: InversionStore, share: float = 1.0
+    ) -> None:
         self._job = job
         self._backbone = backbone
-        self._save = save
+        self._inversions = inversions
+        self._share = share
         model = job.plan.model
         self._place = Place(model.name, model.resolution, job.device, job.dtype)
         self._memory = BatchMemory()
@@ -89,17 +94,18 @@ class UnitWork:
         self, unit: Unit, rows: Sequence[ReadRow]
     ) -> tuple[list[ReadRow], list[tuple[Row, Failure]]]:
         """Return the rows with their inversions, stored or new, and those that got none."""
+        rows = [self._found(unit, row) for row in rows]
         missing = tuple(row for row in rows if row.inversion is None)
         made: dict[int, StoredInversion] = {}
         failures: list[tuple[Row, Failure]] = []
 
         def work(block: Block[ReadRow]) -> list[StoredInversion]:
-            device = str(self._backbone.device)
-            batch = make_batch(self._job.plan, block.items, device)
-            start = clock(device)
+            batch = make_batch(self._job.plan, block.items, str(self._backbone.device))
+            start = clock(self._backbone)
             with self._deadline(block):
                 inversion = unit.method.invert(self._backbone, batch, block.settings[0])
-            return split_inversion(inversion, len(block.items), clock(device) - start)
+            seconds = self._share * (clock(self._backbone) - start)
+            return split_inversion(inversion, len(block.items), seconds)
 
         if missing:
             whole = Block(missing, unit.settings[:1])
@@ -112,7 +118,7 @@ class UnitWork:
                         made[read.row.index] = inversion
                     else:
                         failures.append((read.row, NOT_FINITE_LATENTS))
-            self._save(
+            self._inversions.save(
                 {
                     self._job.inversion_key(unit.group, read.row): made[read.row.index]
                     for read in missing
@@ -125,6 +131,12 @@ class UnitWork:
             if read.inversion or read.row.index in made
         ]
         return inverted, failures
+
+    def _found(self, unit: Unit, row: ReadRow) -> ReadRow:
+        if row.inversion is not None:
+            return row
+        key = self._job.inversion_key(unit.group, row.row)
+        return replace(row, inversion=self._inversions.load(key, self._job.device))
 
     def _edit(self, unit: Unit, inverted: Sequence[ReadRow]) -> Iterator[FinishedCell]:
         def work(block: Block[ReadRow]) -> Edited:
@@ -183,7 +195,7 @@ class UnitWork:
             nfe_edit=int(edits.nfe[row_index][index]),
             seconds_invert=inversion.seconds if inversion else None,
             latent_nll=noise_nll(inversion, unit.method.info.noise_latents) if inversion else None,
-            seconds_edit=edited.seconds / edited.finite.size,
+            seconds_edit=self._share * edited.seconds / edited.finite.size,
         )
 
     def _failed(
@@ -221,8 +233,7 @@ def timed_edit(
     """
     import torch
 
-    device = str(backbone.device)
-    start = clock(device)
+    start = clock(backbone)
     edits = unit.method.edit(backbone, batch, inversion, settings)
     expected = (len(batch), len(settings), *batch.images.shape[1:])
     if tuple(edits.images.shape) != expected:
@@ -233,7 +244,7 @@ def timed_edit(
     flat = edits.images.flatten(0, 1)
     finite = torch.isfinite(flat).flatten(1).all(dim=1).cpu().numpy()
     levels = to_levels(flat.nan_to_num())
-    seconds = clock(device) - start
+    seconds = clock(backbone) - start
     return Edited(
         edits,
         levels.reshape(*expected[:2], *levels.shape[1:]),
@@ -242,13 +253,16 @@ def timed_edit(
     )
 
 
-def clock(device: str) -> float:
-    """Return seconds on a steady clock, after the device has done what it was asked for."""
+def clock(backbone: Backbone) -> float:
+    """Return seconds on a steady clock, after the device has done what it was asked for.
+
+    It stands still while networks are loaded.
+    """
     import torch
 
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+    if backbone.device.type == "cuda":
+        torch.cuda.synchronize(backbone.device)
+    return time.perf_counter() - backbone.loading_seconds
 
 
 def picture_fault(

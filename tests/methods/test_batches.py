@@ -200,3 +200,16 @@ def test_a_timestep_has_the_same_noise_whatever_is_skipped(small: Backbone) -> N
 def test_identity_returns_the_source(small: Backbone) -> None:
     batch = make_batch(small, [0, 1])
     assert torch.equal(run(small, "identity", [0, 1], [0]).images[:, 0], batch.images)
+
+
+@pytest.mark.parametrize("method", [NPI, ProxNPI, DirectInversion])
+def test_who_says_ddim_inverts_by_ddim(method: Any, small: Backbone) -> None:
+    assert method.info.inversion == DDIM.info.inversion == "ddim"
+    setting = method.Setting(steps=4)
+    assert setting.inversion_fields() == DDIM.Setting(steps=4).inversion_fields()
+    found = method().invert(small, make_batch(small, [0, 1]), setting)
+    expected = DDIM().invert(small, make_batch(small, [0, 1]), DDIM.Setting(steps=4))
+    assert found.nfe == expected.nfe
+    assert found.tensors.keys() == expected.tensors.keys()
+    for name, tensor in expected.tensors.items():
+        assert torch.equal(found.tensors[name], tensor)

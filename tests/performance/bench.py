@@ -7,6 +7,9 @@ benchmark in one process on one machine in two ways:
   every setting does it. The model stays loaded and texts stay encoded, which spares it some work.
 - *together*: by ``icd-bench run``'s own engine, the whole sweep of a method at once.
 
+What is compared is measured in turns, half of it before and half after the other, because other
+work on a machine comes and goes.
+
 For iCD it also says what the harness adds: the time of the run over that of its U-Net rows, each as
 long as a row of a plain call of the same network with as many rows; and over that of the U-Net and
 the autoencoder together, which is all that the model itself has to do.
@@ -60,18 +63,18 @@ class Workload:
 
 
 WORKLOADS = (
-    Workload("icd", (f"cross_replace={FIFTHS}", f"self_replace={FIFTHS}"), alone=12, together=6),
-    Workload("npi", ("default",), alone=3, together=2),
-    Workload("nti", ("default",), alone=1, together=1),
-    Workload("direct_inversion", ("default",), alone=3, together=2),
-    Workload("edit_friendly", ("default",), alone=3, together=1),
+    Workload("icd", (f"cross_replace={FIFTHS}", f"self_replace={FIFTHS}"), alone=24, together=16),
+    Workload("npi", ("default",), alone=4, together=4),
+    Workload("nti", ("default",), alone=2, together=2),
+    Workload("direct_inversion", ("default",), alone=4, together=4),
+    Workload("edit_friendly", ("default",), alone=4, together=4),
     Workload(
         "infedit",
         ("cross_replace=0.3,0.5,0.7,0.9", "self_replace=0.3,0.5,0.7,0.9"),
-        alone=4,
-        together=2,
+        alone=6,
+        together=4,
     ),
-    Workload("renoise", ("default",), alone=4, together=4),
+    Workload("renoise", ("default",), alone=6, together=8),
 )
 
 
@@ -88,6 +91,12 @@ class Speed:
     def rate(self) -> float:
         """Edits a second."""
         return self.edits / self.seconds
+
+    def joined(self, other: Speed) -> Speed:
+        """Return the speed of both parts."""
+        edits = self.edits + other.edits
+        rows = (self.edits * self.rows + other.edits * other.rows) / edits
+        return Speed(edits, rows, self.seconds + other.seconds)
 
 
 @dataclass(frozen=True)
@@ -170,8 +179,12 @@ def measure(workload: Workload, backbone: Backbone) -> Result:
         request = _request(workload, Path(folder) / "run")
         plan = make_plan(request)
         warm_up(workload, backbone, Path(folder) / "warm")
-        alone = edit_alone(plan, backbone, Path(folder), workload.alone)
+        places = range(workload.alone)
+        half = workload.alone // 2
+        before = edit_alone(plan, backbone, Path(folder), workload.alone, places[:half])
         together = edit_together(request, backbone)
+        after = edit_alone(plan, backbone, Path(folder), workload.alone, places[half:])
+        alone = before.joined(after)
     print(f"{workload.method}: {alone.rate:.3g} -> {together.rate:.3g} edits/s", file=sys.stderr)
     settings = len(plan.methods[0].settings)
     return Result(workload.method, settings, workload.together, alone, together)
@@ -234,20 +247,29 @@ def _request(workload: Workload, out: Path) -> RunRequest:
     )
 
 
-def edit_alone(plan: Plan, backbone: Backbone, folder: Path, count: int) -> Speed:
-    """Edit the first pictures, each with one of the settings, from the file to the file."""
+def edit_alone(
+    plan: Plan, backbone: Backbone, folder: Path, count: int, numbers: Sequence[int]
+) -> Speed:
+    """Edit the first pictures, each with one of the settings, from the file to the file.
+
+    Args:
+        plan: of the whole sweep.
+        backbone: edits.
+        folder: for the pictures.
+        count: settings, evenly spread over the sweep, that are edited in all.
+        numbers: those of them that are edited now.
+    """
     planned, rows = plan.methods[0], 0
-    places = [i * (len(planned.settings) - 1) // max(1, count - 1) for i in range(count)]
     start = time.perf_counter()
-    for number, place in enumerate(places):
+    for number in numbers:
         row = plan.rows[number % len(plan.rows)]
-        setting = planned.settings[place]
+        setting = planned.settings[number * (len(planned.settings) - 1) // max(1, count - 1)]
         batch = _batch(row.sample, plan, backbone)
         inversion = planned.method.invert(backbone, batch, setting)
         edits = planned.method.edit(backbone, batch, inversion, [setting])
         (folder / f"{number}.png").write_bytes(to_png(to_levels(edits.images[0])[0]))
         rows += sum(inversion.nfe) + edits.nfe_shared[0] + edits.nfe[0][0]
-    return Speed(count, rows / count, time.perf_counter() - start)
+    return Speed(len(numbers), rows / len(numbers), time.perf_counter() - start)
 
 
 def edit_together(request: RunRequest, backbone: Backbone) -> Speed:

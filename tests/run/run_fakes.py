@@ -58,13 +58,19 @@ class FakeModel:
 
 @dataclass
 class FakeBackbone:
-    device: str = "cpu"
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     fits: int | None = None
     """Most samples x settings of one call; None for no limit."""
     inverted: list[tuple[str, ...]] = field(default_factory=list)
     """Sample ids of every call of ``invert``."""
     edited: list[tuple[tuple[str, ...], int]] = field(default_factory=list)
     """Sample ids and number of settings of every call of ``edit``."""
+
+    loading_seconds: float = 0.0
+
+    def twin(self) -> FakeBackbone:
+        """Return itself: it has no state of a call."""
+        return self
 
     def check(self, size: int) -> None:
         if self.fits is not None and size > self.fits:
@@ -154,6 +160,22 @@ class Tint2(Tint):
     """The same under another version."""
 
     info: ClassVar[MethodInfo] = MethodInfo(name="tint", version="2", title="Tint", paper="none")
+
+
+class Wash(Tint):
+    """Edits like Tint, from an inversion that it shares with Glaze."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="wash", version="1", title="Wash", paper="none", inversion="grain"
+    )
+
+
+class Glaze(Wash):
+    """The same under another name."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="glaze", version="3", title="Glaze", paper="none", inversion="grain"
+    )
 
 
 class Copy:

@@ -13,7 +13,7 @@ import torch
 from run_fakes import FakeModels, here
 
 from icd_bench.errors import UsageError
-from icd_bench.run import RunSummary, make_plan
+from icd_bench.run import RunRequest, RunSummary, make_plan
 from icd_bench.run.cache import (
     InversionCache,
     cache_home,
@@ -22,6 +22,7 @@ from icd_bench.run.cache import (
     inversions_home,
     parse_size,
 )
+from icd_bench.run.estimate import estimate
 from icd_bench.run.inversions import StoredInversion
 
 Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
@@ -180,3 +181,33 @@ def test_only_what_is_new_in_a_longer_sweep_is_evaluated(run: Run) -> None:
     assert models.backbone.edited == [(("s0", "s1", "s2", "s3"), 2)]
     new = second[~second["cell_id"].isin(first["cell_id"])]
     assert new.groupby("sample_id")["nfe_edit"].sum().eq(2 * 2).all()
+
+
+@pytest.mark.parametrize("batch_size", [3, 16])
+def test_methods_share_their_inversion(run: Run, batch_size: int) -> None:
+    models = FakeModels()
+    _, results = run(models, methods=here("Wash", "Glaze"), batch_size=batch_size)
+    assert sorted(one for ids in models.backbone.inverted for one in ids) == sorted(
+        set(results["sample_id"])
+    )
+    ids = results.pivot(index="sample_id", columns="method", values="inversion_id")
+    assert (ids["wash"] == ids["glaze"]).all()
+    rows = results.pivot(index="sample_id", columns="method", values="nfe_invert")
+    assert (rows["wash"] == rows["glaze"]).all()
+
+
+def test_other_fields_or_names_are_other_inversions(run: Run) -> None:
+    models = FakeModels()
+    _, results = run(models, methods=here("Wash", "Glaze", "Tint"), sets=("glaze.steps=7",))
+    assert sum(map(len, models.backbone.inverted)) == 30
+    assert len(set(results["inversion_id"])) == 30
+
+
+def test_a_plan_counts_a_shared_inversion_once(request_of: Callable[..., RunRequest]) -> None:
+    request = request_of(methods=here("Wash", "Glaze"))
+    plan = make_plan(request, FakeModels())
+    wash, glaze = estimate(plan, request).methods
+    assert (wash.inversions, wash.cached) == (10, 0)
+    assert (glaze.inversions, glaze.cached) == (0, 10)
+    request = request_of(methods=here("Wash", "Glaze"), cache_size=0)
+    assert [one.inversions for one in estimate(plan, request).methods] == [10, 10]
