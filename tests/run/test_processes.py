@@ -26,7 +26,7 @@ from icd_bench.run.ray_engine import workers_of
 Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 TIMES = ["seconds_invert", "seconds_edit"]
 PLACE = "ICD_BENCH_TEST_PLACE"
-MORTAL, STUCK = f"{__file__}:Mortal", f"{__file__}:Stuck"
+MORTAL, STUCK, WAITING = (f"{__file__}:{name}" for name in ("Mortal", "Stuck", "Waiting"))
 
 
 class Mortal(Tint):
@@ -53,6 +53,19 @@ class Stuck(Tint):
     ) -> Edits:
         if "s1" in batch.ids:
             sum(range(10**15))
+        return super().edit(backbone, batch, inversion, settings)
+
+
+class Waiting(Tint):
+    """Edits from sample s6 on wait until they are told to go on."""
+
+    def edit(
+        self, backbone: Any, batch: Batch, inversion: Inversion, settings: Sequence[Setting]
+    ) -> Edits:
+        place = Path(os.environ[PLACE])
+        (place / f"worker-{os.getpid()}").touch()
+        while max(batch.ids) >= "s6" and not (place / "go").exists():
+            time.sleep(0.05)
         return super().edit(backbone, batch, inversion, settings)
 
 
@@ -107,10 +120,7 @@ def test_a_worker_ends_with_its_driver(tmp_path: Path) -> None:
         child = int(driver.stdout.readline())
         assert Path(f"/proc/{child}").exists()
         driver.kill()
-    limit = time.monotonic() + 60
-    while is_running(child):
-        assert time.monotonic() < limit, "the worker outlives its driver"
-        time.sleep(0.05)
+    wait_until(lambda: not is_running(child))
 
 
 def is_running(pid: int) -> bool:
@@ -153,6 +163,55 @@ def test_a_run_whose_actor_is_killed_ends_like_one_of_this_process(run: Run, pla
         assert files
         for name, path in files.items():
             assert (place / "many" / name).read_bytes() == path.read_bytes()
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from run_fakes import FakeModels, here
+from icd_bench.run import RunRequest, execute
+from icd_bench.run.progress import QuietProgress
+request = RunRequest(
+    methods=(sys.argv[1],), benchmark=here("Ten")[0], out=Path(sys.argv[2]), device="cpu",
+    batch_size=2, engine="ray", workers=2, cache_size=0,
+)
+execute(request, QuietProgress(), FakeModels())
+"""
+
+
+@pytest.mark.fault("a killed driver of a cluster")
+def test_a_killed_driver_of_a_cluster_goes_on_where_it_was(run: Run, place: Path) -> None:
+    pytest.importorskip("ray", reason="the extra is not installed: pip install icd-bench[ray]")
+    folder = place / "many"
+    command = [sys.executable, "-c", DRIVER, WAITING, str(folder)]
+    with subprocess.Popen(command) as driver:
+        wait_until(lambda: len(stored_pictures(folder)) >= 4)
+        driver.kill()
+    kept = {path: path.stat().st_mtime_ns for path in stored_pictures(folder)}
+    workers = [int(path.name.partition("-")[2]) for path in place.glob("worker-*")]
+    assert workers
+    wait_until(lambda: not any(map(is_running, workers)))
+    (place / "go").touch()
+    asked: dict[str, Any] = {"methods": (WAITING,), "batch_size": 2, "cache_size": 0}
+    summary, many = run(**asked, out=folder, engine="ray", workers=2)
+    assert summary.done + summary.skipped == 10
+    assert summary.skipped >= 4
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+    _, alone = run(**asked, out=place / "one")
+    pd.testing.assert_frame_equal(alone.drop(columns=TIMES), many.drop(columns=TIMES))
+
+
+def stored_pictures(folder: Path) -> list[Path]:
+    """Return the edited pictures that have their names."""
+    return sorted((folder / "images").rglob("*.png"))
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait for what must come within a minute."""
+    limit = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(("asked", "count"), [(None, 8), (3, 3), (8, 8)])
