@@ -30,8 +30,9 @@ class JoinedRuns:
     """One for each metric and signature."""
     set_columns: list[Column] = field(default_factory=list)
     """One for each metric and signature that scores whole sets of edits."""
-    sets: dict[tuple[str, ...], dict[str, float]] = field(default_factory=dict)
-    """(what a row's edits share .., digest of the edits) -> key of a set column -> value."""
+    sets: dict[tuple[str, ...], dict[str, tuple[float, float, float]]] = field(default_factory=dict)
+    """(what a row's edits share .., digest of the edits) -> key of a set column -> value, and low
+    and high end of its interval."""
     defaults: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Method -> its default setting."""
     conditions: dict[str, str] = field(default_factory=dict)
@@ -99,7 +100,8 @@ def _take_sets(joined: JoinedRuns, sets: Sequence[Mapping[str, Any]]) -> None:
         group = score["group"]
         place = (*(str(group[name]) for name in GROUP), score["pictures"])
         values = joined.sets.setdefault(place, {})
-        values[keys[score["metric"], score["signature"]]] = float(score["value"])
+        value, low, high = (float(score.get(name, "nan")) for name in ("value", "low", "high"))
+        values[keys[score["metric"], score["signature"]]] = (value, low, high)
 
 
 def _mark(metric: str, signature: str) -> str:

@@ -148,9 +148,7 @@ def _set_values(
     known = joined.sets.get(place, {})
     return {
         column.key: MeanInterval(
-            mean=known.get(column.key, nan),
-            low=nan,
-            high=nan,
+            *known.get(column.key, (nan, nan, nan)),
             n=len(done) if column.key in known else 0,
             excluded=0,
         )

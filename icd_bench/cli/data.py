@@ -137,6 +137,44 @@ def build(
     print(f"{out}: {rows} edits; read them before you use them")
 
 
+@app.command("statistics")
+def statistics(
+    reference: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME[:SPLIT][=DIR]|DIR",
+            help="Benchmark, whose source pictures are taken, or a folder of pictures.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE.safetensors", help="File to write.")],
+    metric: Annotated[str, typer.Option(metavar="NAME", help="fid, kid or fd_dino_v2.")] = "fid",
+    resolution: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PX", min=1, help="Bring pictures to this size first, as a run of it does."
+        ),
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(metavar="NAME", help="Says how, where a size is given.")
+    ] = "native",
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=2, help="Only the first N pictures.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 or auto.")
+    ] = "auto",
+) -> None:
+    """Write the statistics of pictures that edits are compared with by FID, KID or FD-DINOv2."""
+    from icd_bench.run.devices import choose_device
+    from icd_bench.run.reference_statistics import make_statistics
+
+    made, variable = make_statistics(
+        reference, metric, out, resolution, protocol, limit, choose_device(device), say
+    )
+    print(f"{out}: {made.pictures} pictures, {made.net} {made.weights}")
+    print(f"to compare runs with them: export {variable}={out.resolve()}")
+
+
 def card_of(name: str) -> Card:
     """Return the card of a benchmark.
 

@@ -6,12 +6,14 @@ n compare. ``fd_dino_v2``: the same on DINOv2 ViT-L/14 (Stein et al. 2023, arXiv
 ``kid`` (Binkowski et al. 2018, arXiv:1801.01401): unbiased squared maximum mean discrepancy of
 Inception features with the kernel (x.y/D + 1)^3, for few pictures; it can be below 0.
 
-The other set is a file of statistics (``mu`` and ``sigma``, as pytorch-fid writes them) or of
-features, named by an environment variable; without one the source pictures of the same edits.
+The other set is a file of statistics (``mu`` and ``sigma``) or of features, made by
+``icd-bench data statistics`` or as pytorch-fid writes it, named by an environment variable; without
+one the source pictures of the same edits.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from functools import lru_cache
@@ -27,6 +29,7 @@ from .dino import load_vision_model, pooled_features
 from .inception import SIDE, Inception
 from .networks import DINOV2_LARGE, INCEPTION
 from .preprocess import Preprocess
+from .reference_sets import Made, read_arrays
 from .signature import sign
 from .weights import Network, fingerprint
 
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     Features = NDArray[np.float64]
 
 INCEPTION_SIDE = 256
+RESAMPLES = 100
+"""Bootstrap draws: they know the width of an interval to 7 %."""
 
 
 class SetDistance(ABC):
@@ -57,7 +62,13 @@ class SetDistance(ABC):
     """Pictures that a value needs."""
     enough: ClassVar[int] = 2
     """Pictures below which a value is doubtful."""
+    most_resampled: ClassVar[int]
+    """Pictures above which there is no interval: resampling them would take minutes."""
+    arrays: ClassVar[tuple[str, ...]]
+    """Names of what a file of the other set holds."""
     network: Network
+    side: int | None = None
+    """Of the pictures whose features were computed last."""
 
     def load(self, device: str = "cpu") -> None:
         """Bring the network to the device; raises MissingWeights."""
@@ -80,6 +91,19 @@ class SetDistance(ABC):
         """Return the file of the other set; None for the source pictures."""
         chosen = os.environ.get(self.variable)
         return Path(chosen).expanduser() if chosen else None
+
+    def made(self, pictures: int = 0) -> Made:
+        """Return how features of a number of pictures are made."""
+        size = self.rules()["size"]
+        return Made(self.network.name, self.network.fingerprint(), size, pictures, self.side)
+
+    def read_reference(self, file: Path) -> list[Features]:
+        """Return the arrays of a file of the other set; raises UsageError if it does not fit."""
+        return read_arrays(file, self.arrays, self.made())
+
+    @abstractmethod
+    def summary(self, features: Features) -> dict[str, Features]:
+        """Return what a file of the other set holds of features (N, D)."""
 
     @abstractmethod
     def rules(self) -> dict[str, str]:
@@ -105,6 +129,54 @@ class SetDistance(ABC):
             UsageError: the file of the other set cannot be read or does not fit.
         """
 
+    @abstractmethod
+    def interval(self, edited: Features, sources: Features) -> tuple[float, float]:
+        """Return the ends of the distance's 95 % bootstrap interval over the edits.
+
+        The other set is taken as exact. NaN above ``most_resampled`` edits.
+        """
+
+
+class FrechetDistance(SetDistance):
+    """The Frechet distance of features, each set taken for a normal distribution."""
+
+    most_resampled = 2000
+    arrays = ("mu", "sigma")
+
+    def summary(self, features: Features) -> dict[str, Features]:
+        """Return mean and covariance."""
+        from icd_bench.stats.frechet import Gaussian
+
+        fitted = Gaussian.of(features)
+        return {"mu": fitted.mean, "sigma": fitted.covariance}
+
+    def distance(self, edited: Features, sources: Features) -> float:
+        """Return the Frechet distance of N edits to the other set."""
+        from icd_bench.stats.frechet import Gaussian, frechet_distance
+
+        return frechet_distance(Gaussian.of(edited), self._reference(edited, sources))
+
+    def interval(self, edited: Features, sources: Features) -> tuple[float, float]:
+        """Return the ends of the interval."""
+        from icd_bench.stats.frechet import frechet_interval
+
+        if len(edited) > self.most_resampled:
+            return math.nan, math.nan
+        reference = self._reference(edited, sources)
+        found = frechet_interval(edited, reference, resamples=RESAMPLES)
+        return float(found.low), float(found.high)
+
+    def _reference(self, edited: Features, sources: Features) -> Gaussian:
+        from icd_bench.stats.frechet import Gaussian
+
+        file = self.reference_file()
+        reference = Gaussian(*self.read_reference(file)) if file else Gaussian.of(sources)
+        if len(reference.mean) != edited.shape[1]:
+            raise UsageError(
+                f"{file}: statistics of {len(reference.mean)} features, not {edited.shape[1]}"
+            )
+        return reference
+
 
 class InceptionDistance(SetDistance):
     """Inception features, made as iCD's scripts make them.
@@ -127,6 +199,8 @@ class InceptionDistance(SetDistance):
     def features(self, images: Tensor) -> Features:
         """Return (N, 2048) features of (N, 3, H, W) in [0, 1]."""
         import torch
+
+        self.side = images.shape[-1] if images.shape[-1] == images.shape[-2] else None
         from torch.nn.functional import interpolate
 
         small = _lanczos(images, INCEPTION_SIDE).to(self.device)
@@ -136,7 +210,7 @@ class InceptionDistance(SetDistance):
         return found
 
 
-class FID(InceptionDistance):
+class FID(FrechetDistance, InceptionDistance):
     """Frechet Inception distance."""
 
     family = "fid"
@@ -152,13 +226,12 @@ class FID(InceptionDistance):
         range=(0, None),
     )
 
-    def distance(self, edited: Features, sources: Features) -> float:
-        """Return the Frechet distance of N edits to the other set."""
-        return _frechet(edited, sources, self.reference_file())
-
 
 class KID(InceptionDistance):
     """Kernel Inception distance."""
+
+    most_resampled = 5000
+    arrays = ("features",)
 
     family = "kid"
     variable = "ICD_BENCH_KID_FEATURES"
@@ -176,11 +249,29 @@ class KID(InceptionDistance):
 
     def distance(self, edited: Features, sources: Features) -> float:
         """Return the unbiased estimate over all pairs of pictures."""
+        from icd_bench.stats.kernel import kernel_distance
+
+        return kernel_distance(edited, self._reference(sources))
+
+    def interval(self, edited: Features, sources: Features) -> tuple[float, float]:
+        """Return the ends of the interval."""
+        from icd_bench.stats.kernel import kernel_interval
+
+        if len(edited) > self.most_resampled:
+            return math.nan, math.nan
+        found = kernel_interval(edited, self._reference(sources), resamples=RESAMPLES)
+        return float(found.low), float(found.high)
+
+    def summary(self, features: Features) -> dict[str, Features]:
+        """Return the features themselves."""
+        return {"features": features}
+
+    def _reference(self, sources: Features) -> Features:
         file = self.reference_file()
-        return kernel_distance(edited, read_arrays(file, ("features",))[0] if file else sources)
+        return self.read_reference(file)[0] if file else sources
 
 
-class FDDINOv2(SetDistance):
+class FDDINOv2(FrechetDistance):
     """Frechet distance of DINOv2 features."""
 
     family = "fd_dino_v2"
@@ -209,63 +300,10 @@ class FDDINOv2(SetDistance):
 
     def features(self, images: Tensor) -> Features:
         """Return (N, D) pooled features of (N, 3, H, W) in [0, 1]."""
+        self.side = images.shape[-1] if images.shape[-1] == images.shape[-2] else None
         pooled = pooled_features(self.model, self.preprocess, images)
         found: Features = pooled.double().cpu().numpy()
         return found
-
-    def distance(self, edited: Features, sources: Features) -> float:
-        """Return the Frechet distance of N edits to the other set."""
-        return _frechet(edited, sources, self.reference_file())
-
-
-def kernel_distance(a: Features, b: Features) -> float:
-    """Return the unbiased squared maximum mean discrepancy with the kernel (x.y/D + 1)^3.
-
-    Args:
-        a: (N, D), N at least 2.
-        b: (M, D), M at least 2.
-    """
-
-    def kernel(x: Features, y: Features) -> Features:
-        values: Features = (x @ y.T / x.shape[1] + 1) ** 3
-        return values
-
-    def mean_of_pairs(x: Features) -> float:
-        values, count = kernel(x, x), len(x)
-        return float((values.sum() - np.trace(values)) / (count * (count - 1)))
-
-    return mean_of_pairs(a) + mean_of_pairs(b) - 2 * float(kernel(a, b).mean())
-
-
-def read_arrays(file: Path, names: tuple[str, ...]) -> list[Features]:
-    """Return arrays of an ``.npz`` file.
-
-    Raises:
-        UsageError: it is missing, damaged, or lacks one of them.
-    """
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            return [content[name].astype(np.float64) for name in names]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise UsageError(f"{file}: no .npz file with {' and '.join(names)}: {error}") from error
-
-
-def _frechet(edited: Features, sources: Features, file: Path | None) -> float:
-    from icd_bench.stats.frechet import Gaussian, frechet_distance
-
-    reference = _statistics(file) if file else Gaussian.of(sources)
-    if len(reference.mean) != edited.shape[1]:
-        raise UsageError(
-            f"{file}: statistics of {len(reference.mean)} features, not {edited.shape[1]}"
-        )
-    return frechet_distance(Gaussian.of(edited), reference)
-
-
-def _statistics(file: Path) -> Gaussian:
-    from icd_bench.stats.frechet import Gaussian
-
-    mean, covariance = read_arrays(file, ("mu", "sigma"))
-    return Gaussian(mean, covariance)
 
 
 @lru_cache(maxsize=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from icd_bench.run.cells import canonical_json
 from icd_bench.run.events import Event
 
 Status = Literal["ok", "failed"]
+SET_NUMBERS = ("value", "low", "high")
 SAFE_NAME = re.compile(r"[0-9A-Za-z][\w-]*", re.ASCII)
 
 
@@ -92,10 +94,14 @@ class SetScore:
     """Digest of the edits; another one means other pictures."""
     n: int
     value: float
+    low: float = math.nan
+    """Lower end of its 95 % interval; NaN where there is none."""
+    high: float = math.nan
 
     def as_json(self) -> dict[str, Any]:
         """Return its fields for JSON."""
-        return {**vars(self), "group": dict(self.group), "value": score_value(self.value)}
+        numbers = {name: score_value(getattr(self, name)) for name in SET_NUMBERS}
+        return {**vars(self), "group": dict(self.group), **numbers}
 
 
 @dataclass
@@ -150,8 +156,9 @@ class RunRecords:
                 for cell_id, image_sha256, value in event["values"]:
                     column[cell_id] = Score(image_sha256, float(value))
             case "set_score":
-                values = {name: event[name] for name in SetScore.__dataclass_fields__}
-                score = SetScore(**{**values, "value": float(event["value"])})
+                known = SetScore.__dataclass_fields__.keys() & event.keys()
+                numbers = {name: float(event[name]) for name in SET_NUMBERS if name in event}
+                score = SetScore(**{**{name: event[name] for name in known}, **numbers})
                 group = canonical_json(dict(score.group))
                 self.set_scores[score.metric, score.signature, group] = score
 

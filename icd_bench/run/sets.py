@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -122,17 +123,18 @@ class SetScoring:
                     f"{name}: {len(cells)} edits are few: at least {self.metric.enough} are needed "
                     "for a value that compares with others"
                 )
+            edited = np.stack([self._edited[cell.cell_id] for cell in cells])
+            sources = np.stack([self._sources[d] for d in {c.sample_digest: 0 for c in cells}])
             try:
-                value = self.metric.distance(
-                    np.stack([self._edited[cell.cell_id] for cell in cells]),
-                    np.stack([self._sources[d] for d in {c.sample_digest: 0 for c in cells}]),
-                )
+                value = self.metric.distance(edited, sources)
+                interval = getattr(self.metric, "interval", None)
+                ends = interval(edited, sources) if interval else (math.nan, math.nan)
             except UsageError as error:
                 progress.say(f"{name}: no value: {error}")
                 continue
             group, digest = group_of(cells[0]), _digest(cells)
             score = SetScore(
-                self.metric.info.name, self.signature, group, digest, len(cells), value
+                self.metric.info.name, self.signature, group, digest, len(cells), value, *ends
             )
             self.writer.record({"kind": "set_score", **score.as_json()})
 

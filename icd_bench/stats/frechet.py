@@ -56,15 +56,66 @@ def frechet_interval(
         resamples: bootstrap draws of samples.
         seed: of the draws; the same for all features of the same samples.
     """
+    samples, size = features.shape
     root = _root(reference.covariance)
-    value = _distance(Gaussian.of(features), reference, root)
-    samples = len(features)
+    few = _FewSamples.of(features, reference, root) if samples < size else None
+
+    def distance(counts: Floats) -> float:
+        if few is not None:
+            return few.distance(counts)
+        return _distance(Gaussian.of(features, counts), reference, root)
+
     rng = np.random.default_rng(seed)
-    draws = np.empty(resamples)
-    for index in range(resamples):
-        counts = rng.multinomial(samples, np.full(samples, 1 / samples)).astype(np.float64)
-        draws[index] = _distance(Gaussian.of(features, counts), reference, root)
-    return estimate(value, draws, samples, level)
+    even = np.full(samples, 1 / samples)
+    draws = np.array(
+        [distance(rng.multinomial(samples, even).astype(np.float64)) for _ in range(resamples)]
+    )
+    return estimate(distance(np.ones(samples)), draws, samples, level)
+
+
+@dataclass(frozen=True)
+class _FewSamples:
+    """Distances of resampled features (N, D) with N below D, from matrices (N, N) alone.
+
+    With rows x_i of counts w_i and R = C_b^(1/2), R C_a R and the matrix of the inner products of
+    sqrt(w_i / (n - 1)) R (x_i - mean) have the same eigenvalues above 0.
+    """
+
+    features: Floats
+    products: Floats
+    """(N, N): of the rows, less the reference's mean."""
+    seen: Floats
+    """(N, N): the same of R times the rows."""
+    spread: float
+    """tr C_b."""
+
+    @classmethod
+    def of(cls, features: NDArray[np.floating], reference: Gaussian, root: Floats) -> _FewSamples:
+        rows = features.astype(np.float64) - reference.mean
+        through = rows @ root
+        spread = float(np.trace(reference.covariance))
+        return cls(rows, rows @ rows.T, through @ through.T, spread)
+
+    def distance(self, counts: Floats) -> float:
+        """Return the distance where row i is there ``counts[i]`` times."""
+        drawn = np.flatnonzero(counts)
+        weights = counts[drawn]
+        total = weights.sum()
+        mean = weights @ self.features[drawn] / total
+        apart = float(np.square(mean).sum())
+        inner = self.products[drawn, drawn]
+        trace = float(weights @ inner - total * apart) / (total - 1)
+        scale = np.sqrt(weights / (total - 1))
+        centred = _centred(self.seen[np.ix_(drawn, drawn)], weights / total)
+        shared = np.linalg.eigvalsh(centred * np.outer(scale, scale)).clip(min=0)
+        return max(0.0, float(apart + trace + self.spread - 2 * np.sqrt(shared).sum()))
+
+
+def _centred(products: Floats, shares: Floats) -> Floats:
+    """Return the inner products of rows less their mean, of which each has its share."""
+    across = products @ shares
+    centred: Floats = products - across[:, None] - across[None, :] + shares @ across
+    return centred
 
 
 def _distance(a: Gaussian, b: Gaussian, root_b: Floats) -> float:

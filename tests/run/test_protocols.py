@@ -74,7 +74,7 @@ def stored(kept: float) -> Stored:
     source = np.full((40, 40, 3), 100, np.uint8)
     edited = source + np.uint8(25)
     sample: Sample = make_sample(1)
-    cell = type("Cell", (), {"model": "m"})()
+    cell = type("Cell", (), {"model": "m", "latent_nll": None})()
     return Stored(cell, sample, source, edited, None, mask)
 
 
@@ -108,7 +108,14 @@ def test_zeroed_metrics_are_torchmetrics_on_zeroed_pictures() -> None:
     generator = np.random.default_rng(3)
     source, edited = generator.integers(0, 256, (2, 40, 40, 3)).astype(np.uint8)
     mask = generator.random((40, 40)) < 0.3
-    one = Stored(type("Cell", (), {"model": "m"})(), make_sample(2), source, edited, None, mask)
+    one = Stored(
+        type("Cell", (), {"model": "m", "latent_nll": None})(),
+        make_sample(2),
+        source,
+        edited,
+        None,
+        mask,
+    )
     batch = make_scored([one])
     assert batch.mask is not None
     pair = batch.edited * (1 - batch.mask), batch.source * (1 - batch.mask)

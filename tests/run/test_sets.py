@@ -89,3 +89,19 @@ def test_a_set_without_a_value_says_why(run):
     assert any("no value: the file does not fit" in line for line in said)
     with pytest.raises(KeyError):
         build_table([summary.path]).rows[0].values["fussy"]
+
+
+class Spread(Brightness):
+    """Knows how sure it is."""
+
+    info = MetricInfo("spread", "Spread", "lower", "", "test", group="quality")
+
+    def interval(self, edited, sources):
+        return 0.25, 4.0
+
+
+def test_an_interval_is_stored_and_shown(run):
+    summary, _ = run(metrics=())
+    score_run(summary.path, [PLACE.replace("Brightness", "Spread")])
+    (row, *_) = build_table([summary.path]).rows
+    assert (row.values["spread"].low, row.values["spread"].high) == (0.25, 4.0)

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from icd_bench.stats.frechet import Gaussian, frechet_distance, frechet_interval
+from icd_bench.stats.frechet import (
+    Gaussian,
+    _FewSamples,
+    _root,
+    frechet_distance,
+    frechet_interval,
+)
 
 
 def features(seed: int, count: int = 200, shift: float = 0.0) -> np.ndarray:
@@ -48,3 +54,17 @@ def test_the_interval_is_around_the_distance_and_narrows_with_samples() -> None:
     few, many = (frechet_interval(features(4, n, shift=1.0), reference) for n in (100, 1600))
     assert few.low < few.value < few.high
     assert many.high - many.low < (few.high - few.low) / 2
+
+
+def test_few_samples_of_many_features_have_the_same_draws() -> None:
+    rng = np.random.default_rng(5)
+    rows, others = rng.normal(size=(20, 30)) + 0.2, rng.normal(size=(200, 30))
+    reference = Gaussian.of(others)
+    root = _root(reference.covariance)
+    few = _FewSamples.of(rows, reference, root)
+    for counts in (np.ones(20), rng.multinomial(20, np.full(20, 0.05)).astype(float)):
+        slow = frechet_distance(Gaussian.of(rows, counts), reference)
+        assert few.distance(counts) == pytest.approx(slow, rel=1e-6)
+    found = frechet_interval(rows, reference)
+    assert found.value == pytest.approx(frechet_distance(Gaussian.of(rows), reference), rel=1e-6)
+    assert 0 < found.low < found.value < found.high
