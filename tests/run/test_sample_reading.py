@@ -14,12 +14,13 @@ from functools import partial
 import numpy as np
 import pytest
 from PIL import Image
+from run_fakes import here as here_in_fakes
 
 from icd_bench.api import Sample
 from icd_bench.benchmarks.folder import Folder
 from icd_bench.benchmarks.scenes.loader import Scenes
 from icd_bench.errors import BadSample
-from icd_bench.run.sample_reading import Fit, ReaderProcesses, SampleReader
+from icd_bench.run.sample_reading import Fit, ReaderProcess, ReaderProcesses, SampleReader
 
 FIT = Fit(16)
 
@@ -138,3 +139,19 @@ def test_samples_of_every_loader_can_be_sent(samples):
         assert isinstance(copy, Sample)
         assert np.array_equal(copy.read_image(), sample.read_image())
         assert np.array_equal(copy.read_mask(), sample.read_mask())
+
+
+def test_a_run_that_is_read_by_processes_is_the_same(samples, run, tmp_path, monkeypatch):
+    begun = []
+    begin = ReaderProcess.begin
+    monkeypatch.setattr(ReaderProcess, "begin", lambda fit: begun.append(begin(fit)) or begun[-1])
+    folder = {"benchmark": str(tmp_path), "metrics": here_in_fakes("Distance")}
+    _, expected = run(**folder)
+    assert begun == []
+    monkeypatch.setattr(SampleReader, "_seconds_left", lambda self: 1e9)
+    done, found = run(**folder, out=tmp_path / "second")
+    assert begun
+    assert all(one.process.poll() is not None for one in begun)
+    columns = ["cell_id", "status", "source_sha256", "image_sha256", "error", "distance"]
+    assert found[columns].equals(expected[columns])
+    assert (done.done, done.failed) == (6, 0)
