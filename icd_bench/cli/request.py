@@ -89,6 +89,10 @@ def requests_of(
     ] = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile the U-Nets: minutes before a long run's speed."),
+    ] = False,
     batch_size: Annotated[
         int | None, typer.Option(metavar="N", help="Samples at once.  [default: by device]")
     ] = None,
@@ -162,6 +166,7 @@ def requests_of(
         out=out,
         device=device,
         dtype=dtype,
+        compiled=compiled,
         batch_size=batch_size,
         timeout=timeout,
         engine=engine,

@@ -28,6 +28,7 @@ from icd_bench.errors import UsageError
 if TYPE_CHECKING:
     from icd_bench.models import ModelSpec
 
+COMPILED = "compiled"
 _BYTES_AT_ONCE = {"cpu": 4 * 16 * 64 * 64, "accelerator": 2 * 16 * 512 * 512}
 """Pixels times bytes of a number that the autoencoder handles in one go: more leave a processor's
 caches and take half as long again."""
@@ -79,18 +80,20 @@ class Backbone:
         Args:
             spec: of the model.
             device: torch device, such as "cuda:1".
-            dtype: of the networks: "float32", "float16" or "bfloat16".
+            dtype: of the networks: "float32", "float16" or "bfloat16"; with " compiled" after it,
+                the U-Nets are compiled.
 
         Raises:
             MissingWeights: a part of the pipeline is not on this machine.
             UsageError: unknown device or dtype, or a file that cannot be read.
         """
-        place, kind = _device(device), _dtype(dtype)
+        number, _, compiled = dtype.partition(" ")
+        place, kind = _device(device), _dtype(number)
         vae = _load_autoencoder(spec, kind).to(place)
         # Decoding, which every edit needs, is a fifth faster with the channels last.
         vae.decoder.to(memory_format=torch.channels_last)
         text_encoder = load_text_encoder(spec, place, kind)
-        networks = Networks(spec, place, kind)
+        networks = Networks(spec, place, kind, compiled == COMPILED)
         schedule = Schedule.from_folder(spec.folder_of("scheduler"))
         return cls(spec, vae, text_encoder, networks, schedule)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
+from icd_bench.diffusion.compiling import compile_blocks
 from icd_bench.diffusion.lora import fuse_lora
 from icd_bench.errors import UsageError
 
@@ -34,10 +35,14 @@ class Networks:
         spec: where the weights are.
         device: torch device.
         dtype: of the weights on the device; adapters are fused in float32 before.
+        compiled: compile the networks when they are first used.
     """
 
-    def __init__(self, spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, spec: ModelSpec, device: torch.device, dtype: torch.dtype, compiled: bool = False
+    ) -> None:
         self._spec, self._device, self._dtype = spec, device, dtype
+        self._compiled = compiled
         self._loaded: dict[str, UNet] = {}
         self._whole: dict[Path, UNet] = {}
         self._has_twins = False
@@ -58,7 +63,7 @@ class Networks:
                 if name not in self._read_once:
                     self._read_once[name] = self._load(name)
                 unet = self._read_once[name]
-                self._loaded[name] = with_same_weights(unet) if self._has_twins else unet
+                self._loaded[name] = self._copy(unet) if self._has_twins else unet
             self.seconds += time.perf_counter() - start
         return self._loaded[name]
 
@@ -69,7 +74,7 @@ class Networks:
         """
         self._has_twins = True
         other = copy.copy(self)
-        other._loaded = {name: with_same_weights(unet) for name, unet in self._loaded.items()}
+        other._loaded = {name: self._copy(unet) for name, unet in self._loaded.items()}
         other.seconds = 0.0
         return other
 
@@ -100,7 +105,15 @@ class Networks:
     def _placed(self, unet: UNet) -> UNet:
         # Not diffusers' own ``to``, which warns of a change of dtype even where it is float32.
         torch.nn.Module.to(unet, self._device, self._dtype)
-        return unet.eval().requires_grad_(False)
+        return self._prepared(unet.eval().requires_grad_(False))
+
+    def _copy(self, unet: UNet) -> UNet:
+        return self._prepared(with_same_weights(unet))
+
+    def _prepared(self, unet: UNet) -> UNet:
+        if self._compiled:
+            compile_blocks(unet)
+        return unet
 
     def _read(self, part: str, dtype: torch.dtype) -> UNet:
         import diffusers

@@ -36,9 +36,14 @@ def choose_dtype(name: str, device: str) -> str:
     return "float32" if device == "cpu" else "float16"
 
 
+def choose_arithmetic(request: RunRequest, device: str) -> str:
+    """Return the number type of a run, with " compiled" where U-Nets are: bits depend on both."""
+    return choose_dtype(request.dtype, device) + " compiled" * request.compiled
+
+
 def place_of(request: RunRequest, plan: Plan, device: str) -> Place:
     """Return where a plan's model computes."""
-    dtype = choose_dtype(request.dtype, device)
+    dtype = choose_arithmetic(request, device)
     return Place(plan.model.name, plan.model.resolution, device, dtype)
 
 

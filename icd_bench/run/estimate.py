@@ -15,7 +15,7 @@ from icd_bench.api import Sample
 from icd_bench.errors import BadSample
 from icd_bench.protocols import find_protocol
 from icd_bench.run.cache import InversionCache, inversion_key, inversions_home
-from icd_bench.run.devices import choose_batch_size, choose_dtype
+from icd_bench.run.devices import choose_arithmetic, choose_batch_size
 from icd_bench.run.engine import Engine, Job
 from icd_bench.run.inversions import NoInversions
 from icd_bench.run.measurements import (
@@ -116,7 +116,7 @@ def likely_device(name: str) -> str:
 def estimate(plan: Plan, request: RunRequest) -> Estimate:
     """Return what a plan would take, as far as it is known."""
     device = likely_device(request.device)
-    dtype = choose_dtype(request.dtype, device)
+    dtype = choose_arithmetic(request, device)
     folder = RunFolder(request.out or request.root / plan.name())
     done: set[str] = set()
     if folder.manifest_path.is_file():
@@ -154,7 +154,7 @@ def measure(
         say: told what is measured, and what cannot be.
     """
     device = likely_device(request.device)
-    dtype = choose_dtype(request.dtype, device)
+    dtype = choose_arithmetic(request, device)
     store = Measurements()
     known = store.load()
     backbone = None

@@ -64,6 +64,8 @@ class RunRequest:
     """``auto`` takes the accelerator where there is one."""
     dtype: str = "auto"
     """``auto``: float16 on an accelerator, float32 elsewhere."""
+    compiled: bool = False
+    """Compile the U-Nets: minutes before the first edit, other last bits."""
     timeout: float | None = None
     """Longest time in seconds for one inversion, and for one edit; None: as long as it takes."""
     batch_size: int | None = None

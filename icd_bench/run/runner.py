@@ -18,6 +18,7 @@ from icd_bench.pictures import read_picture
 from icd_bench.protocols import find_protocol
 from icd_bench.run.cache import InversionCache, inversions_home
 from icd_bench.run.devices import (
+    choose_arithmetic,
     choose_batch_size,
     choose_device,
     choose_dtype,
@@ -102,7 +103,7 @@ def execute(
     plan = make_plan(request, models)
     engine: Engine = registry.engines.load(request.engine)()
     device = choose_device(request.device)
-    dtype = choose_dtype(request.dtype, device)
+    dtype = choose_arithmetic(request, device)
     if request.cluster is None:  # else the devices are elsewhere
         measure_batch_size(request, plan, device, partial(models.load, plan.model, device, dtype))
     batch_size = choose_batch_size(request, plan, device)

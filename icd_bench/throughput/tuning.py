@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 import torch
 from torch import nn
 
-COMPILED: Final = ("ResnetBlock2D", "FeedForward")
-"""Blocks that are compiled. Attention is left out: controls take it over, call by call."""
+from icd_bench.diffusion.compiling import compile_blocks
 
 
 def tune(networks: Iterable[nn.Module], channels_last: bool = False, compiled: bool = False) -> int:
@@ -25,8 +23,5 @@ def tune(networks: Iterable[nn.Module], channels_last: bool = False, compiled: b
         if channels_last:
             network.to(memory_format=torch.channels_last)
         if compiled:
-            for block in network.modules():
-                if type(block).__name__ in COMPILED:
-                    block.compile()
-                    blocks += 1
+            blocks += compile_blocks(network)
     return blocks

@@ -447,3 +447,12 @@ def test_the_fakes_are_methods() -> None:
     from icd_bench.api import Method
 
     assert isinstance(Tint(), Method)
+
+
+def test_a_compiled_run_says_so_and_shares_no_inversion(run: Run, tmp_path: Path) -> None:
+    models = FakeModels()
+    _, plain = run(models, limit=2, out=tmp_path / "plain")
+    _, compiled = run(models, limit=2, out=tmp_path / "compiled", compiled=True)
+    assert set(plain["dtype"]) == {"float32"}
+    assert set(compiled["dtype"]) == {"float32 compiled"}
+    assert [len(ids) for ids in models.backbone.inverted] == [2, 2]
