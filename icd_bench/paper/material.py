@@ -231,7 +231,7 @@ def photo_features(spec: ModelSpec, protocol: Protocol, location: str | None) ->
                 yield prepare(sample, spec.resolution, protocol).source
 
     def statistics() -> Gaussian:
-        from icd_bench.metrics.set_distances import read_arrays
+        from icd_bench.metrics.reference_sets import read_arrays
         from icd_bench.stats.frechet import Gaussian
 
         return Gaussian(*read_arrays(metric.reference_file(), ("mu", "sigma")))
