@@ -20,7 +20,7 @@ import typer
 from icd_bench import protocols, registry
 from icd_bench.cli.app import PROGRAM, app
 from icd_bench.metrics.catalogue import catalogue
-from icd_bench.run.columns import SCHEMA_HISTORY, columns_table
+from icd_bench.run.storage.columns import SCHEMA_HISTORY, columns_table
 
 MADE = "<!-- Made by `make docs`; do not edit. -->"
 

@@ -42,7 +42,7 @@ class JPEG:
     ) -> Edits:
         """Return the source pictures as the JPEG files show them."""
         from icd_bench.pictures import through_jpeg
-        from icd_bench.run.prepare import to_levels, to_tensor
+        from icd_bench.run.reading.prepare import to_levels, to_tensor
 
         samples, count = len(batch), len(settings)
         levels = to_levels(batch.images)

@@ -11,9 +11,9 @@ import pandas as pd
 
 from icd_bench.api import Direction
 from icd_bench.errors import UsageError
-from icd_bench.run.conditions import Conditions
-from icd_bench.run.sets import GROUP
-from icd_bench.run.store import RunFolder
+from icd_bench.run.scoring.conditions import Conditions
+from icd_bench.run.storage.edit_sets import GROUP
+from icd_bench.run.storage.store import RunFolder
 
 from .table_model import Column
 

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from icd_bench.errors import UsageError
-from icd_bench.run.sets import GROUP, pictures_digest
+from icd_bench.run.storage.edit_sets import GROUP, pictures_digest
 from icd_bench.stats.intervals import MeanInterval, mean_interval
 
 from .joined_runs import JoinedRuns, join_runs

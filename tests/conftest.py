@@ -18,7 +18,7 @@ from tiny_sdxl import make_tiny_sdxl
 
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.models import ModelSpec, local_model
-from icd_bench.run.cache import HOME_VARIABLE
+from icd_bench.run.caches.cache import HOME_VARIABLE
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

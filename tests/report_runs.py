@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from stored_runs import FAILED, digest_of, stored_run
 
-from icd_bench.run.prepare import to_png
+from icd_bench.run.reading.prepare import to_png
 
 CARDS = {
     "psnr": ("PSNR", "higher", "dB", "preservation"),

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from icd_bench.run.store import RunFolder, RunWriter
+from icd_bench.run.storage.store import RunFolder, RunWriter
 
 COMMON = {
     "method_version": "1",

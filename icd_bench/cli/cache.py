@@ -16,7 +16,7 @@ app = typer.Typer(
 @app.command("info")
 def info() -> None:
     """Print where the cache is and what it holds."""
-    from icd_bench.run.cache import DEFAULT_SIZE, InversionCache, inversions_home, show_size
+    from icd_bench.run.caches.cache import DEFAULT_SIZE, InversionCache, inversions_home, show_size
 
     found = InversionCache(inversions_home()).info()
     used = "" if found.oldest is None else time.strftime("%Y-%m-%d", time.localtime(found.oldest))
@@ -36,7 +36,7 @@ def info() -> None:
 @app.command("clear")
 def clear() -> None:
     """Remove all inversions; runs compute them again where they need them."""
-    from icd_bench.run.cache import InversionCache, inversions_home, show_size
+    from icd_bench.run.caches.cache import InversionCache, inversions_home, show_size
 
     cache = InversionCache(inversions_home())
     print(f"{cache.folder}: {show_size(cache.clear())} freed")

@@ -165,8 +165,8 @@ def statistics(
     ] = "auto",
 ) -> None:
     """Write the statistics of pictures that edits are compared with by FID, KID or FD-DINOv2."""
-    from icd_bench.run.devices import choose_device
-    from icd_bench.run.reference_statistics import make_statistics
+    from icd_bench.run.planning.devices import choose_device
+    from icd_bench.run.scoring.reference_statistics import make_statistics
 
     made, variable = make_statistics(
         reference, metric, out, resolution, protocol, limit, choose_device(device), say
@@ -189,7 +189,7 @@ def card_of(name: str) -> Card:
 
 def _open(reference: str) -> tuple[Iterator[Sample | BadSample], str, str, str]:
     """Return samples, split, name and location of a benchmark."""
-    from icd_bench.run.plan import open_benchmark
+    from icd_bench.run.planning.plan import open_benchmark
 
     benchmark: Any
     benchmark, split = open_benchmark(reference)

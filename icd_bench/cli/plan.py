@@ -45,7 +45,7 @@ def plan(
     """Print what the same options of run would do and take; nothing is written but measurements."""
     from icd_bench.run import make_plan
     from icd_bench.run.estimate import estimate, measure
-    from icd_bench.run.sources import InstalledModels
+    from icd_bench.run.planning.sources import InstalledModels
 
     estimates = []
     for request in requests:
@@ -68,7 +68,7 @@ def _plain(found: Estimate) -> dict[str, object]:
 
 
 def _table(found: Estimate) -> str:
-    from icd_bench.run.cache import show_size
+    from icd_bench.run.caches.cache import show_size
     from icd_bench.run.progress import duration
 
     rows = [

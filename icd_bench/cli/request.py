@@ -136,8 +136,8 @@ def requests_of(
         UsageError: they contradict each other, or name something unknown.
     """
     from icd_bench.run import RunRequest
-    from icd_bench.run.cache import parse_size
-    from icd_bench.run.suite import read_suite
+    from icd_bench.run.caches.cache import parse_size
+    from icd_bench.run.planning.suite import read_suite
 
     check_choice(engine, registry.engines.names(), "engine")
     if workers is not None and (engine == "inline" or workers < 1):

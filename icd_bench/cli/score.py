@@ -87,7 +87,7 @@ def score(
         if ".py:" not in metric:
             check_choice(metric, registry.metrics.names(), "metric")
     if (place / "run.json").is_file():
-        from icd_bench.run.rescore import score_run
+        from icd_bench.run.scoring.rescore import score_run
 
         if bench or name:
             raise UsageError(f"{place} is a run: leave out --bench and --as")
@@ -98,8 +98,8 @@ def score(
         raise UsageError(
             f"{place} is no run; for edits made elsewhere say --bench BENCHMARK --as NAME"
         )
-    from icd_bench.run.conditions import read_conditions
-    from icd_bench.run.outside import OutsideRequest, score_outside
+    from icd_bench.run.scoring.conditions import read_conditions
+    from icd_bench.run.scoring.outside import OutsideRequest, score_outside
 
     summary = score_outside(
         OutsideRequest(

@@ -51,8 +51,8 @@ def throughput(
     check_choice(model, MODELS, "model")
     check_place(device, dtype)
     sizes = _sizes(batch_sizes)
-    from icd_bench.run.blocks import is_out_of_memory
-    from icd_bench.run.provenance import hardware
+    from icd_bench.run.memory import is_out_of_memory
+    from icd_bench.run.storage.provenance import hardware
     from icd_bench.throughput.measure import NETWORKS, matrix_rate, measure
     from icd_bench.throughput.tuning import tune
 
@@ -124,7 +124,7 @@ def _backbone(model: str, device: str, dtype: str, resolution: int | None) -> Ba
 
     from icd_bench.diffusion.backbone import Backbone
     from icd_bench.models import find_model
-    from icd_bench.run.devices import choose_device, choose_dtype
+    from icd_bench.run.planning.devices import choose_device, choose_dtype
     from icd_bench.throughput.random_models import random_backbone
 
     place = choose_device(device)

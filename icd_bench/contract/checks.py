@@ -15,8 +15,8 @@ from torch import Tensor
 from icd_bench import registry
 from icd_bench.api import Inversion
 from icd_bench.contract.subject import Subject, rows_of
-from icd_bench.run.inversions import join_inversions, split_inversion
-from icd_bench.run.settings import resolve_settings
+from icd_bench.run.caches.inversions import join_inversions, split_inversion
+from icd_bench.run.planning.settings import resolve_settings
 
 TOLERANCE = 1e-4
 """Largest difference of two pictures in [0, 1] that must be equal, batched one way or another."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from icd_bench import registry
 from icd_bench.api import Batch, Edits, Inversion, Method, Sample, Setting
 from icd_bench.errors import BadSetting
-from icd_bench.run.plan import load_methods, needs_of
-from icd_bench.run.prepare import prepare, to_tensor
-from icd_bench.run.seeds import sample_seed
-from icd_bench.run.settings import check_assignments, parse_set, resolve_settings
-from icd_bench.run.sources import InstalledModels, Model, ModelSource
+from icd_bench.run.planning.plan import load_methods, needs_of
+from icd_bench.run.planning.seeds import sample_seed
+from icd_bench.run.planning.settings import check_assignments, parse_set, resolve_settings
+from icd_bench.run.planning.sources import InstalledModels, Model, ModelSource
+from icd_bench.run.reading.prepare import prepare, to_tensor
 
 if TYPE_CHECKING:
     from icd_bench.diffusion.backbone import Backbone

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from icd_bench.errors import CorruptRun, UsageError
-from icd_bench.run.files import TEMPORARY_SUFFIX
-from icd_bench.run.store import MANIFEST, RESULTS, RunFolder
+from icd_bench.run.storage.files import TEMPORARY_SUFFIX
+from icd_bench.run.storage.store import MANIFEST, RESULTS, RunFolder
 
 FOLDERS = ("events", "images", "samples")
 MOST_BYTES = 200 * 2**30

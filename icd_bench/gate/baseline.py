@@ -156,7 +156,7 @@ def read_baseline(path: Path) -> Baseline:
 
 def write_baseline(baseline: Baseline, path: Path) -> None:
     """Write a baseline file; it is whole or not there."""
-    from icd_bench.run.files import write_file
+    from icd_bench.run.storage.files import write_file
 
     content = {FORMAT_FIELD: FORMAT, **baseline.model_dump(mode="json")}
     write_file(path, (lay_out(content) + "\n").encode())

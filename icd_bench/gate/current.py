@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from icd_bench.run.cells import canonical_json
-from icd_bench.run.records import RunRecords
+from icd_bench.run.storage.records import RunRecords
 
 ModelKey = tuple[str, str, str]
 """Model, method, setting as canonical JSON: what decides which weight files are used."""

@@ -12,7 +12,7 @@ from icd_bench.errors import UsageError
 from icd_bench.gate.baseline import Arm, Measured, MetricEntry, Row, Task
 from icd_bench.gate.current import ModelKey, newest_digests
 from icd_bench.registry import suggest
-from icd_bench.run.store import RunFolder
+from icd_bench.run.storage.store import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,9 +13,9 @@ from icd_bench.errors import BadSample
 from icd_bench.gate.compare import Change
 from icd_bench.gate.measure import DIGEST_LENGTH
 from icd_bench.pictures import read_picture
-from icd_bench.run.files import write_file
-from icd_bench.run.prepare import to_png
-from icd_bench.run.store import RunFolder
+from icd_bench.run.reading.prepare import to_png
+from icd_bench.run.storage.files import write_file
+from icd_bench.run.storage.store import RunFolder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

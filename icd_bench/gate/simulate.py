@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icd_bench.gate.decision import detectable_difference, overall_verdicts
-from icd_bench.run.subsets import SUBSETS
+from icd_bench.run.planning.subsets import SUBSETS
 
 CHECKS = 12
 """Two methods with six metrics."""

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from icd_bench.errors import CorruptRun
 from icd_bench.gate.inputs import check_inputs
-from icd_bench.run.events import event_files
-from icd_bench.run.files import digests_of
-from icd_bench.run.records import RunRecords
-from icd_bench.run.store import MANIFEST, RESULTS, RunFolder
+from icd_bench.run.storage.events import event_files
+from icd_bench.run.storage.files import digests_of
+from icd_bench.run.storage.records import RunRecords
+from icd_bench.run.storage.store import MANIFEST, RESULTS, RunFolder
 
 Problem = Literal["changed", "missing", "unknown", "unreadable"]
 STORED = ("events", "images", "samples")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icd_bench.errors import CorruptRun
-from icd_bench.run.files import write_file
+from icd_bench.run.storage.files import write_file
 
 _IDS = "ids"
 Column = NDArray[np.floating]

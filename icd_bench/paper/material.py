@@ -17,7 +17,7 @@ from icd_bench.errors import BadSample, MissingWeights, UsageError
 from icd_bench.metrics.signature import sign
 from icd_bench.models import ModelSpec
 from icd_bench.protocols import NATIVE, Protocol, find_protocol
-from icd_bench.run.prepare import prepare, to_tensor
+from icd_bench.run.reading.prepare import prepare, to_tensor
 
 from .experiments import Kind
 

@@ -14,8 +14,8 @@ from icd_bench.errors import MissingWeights, UnknownName
 from icd_bench.metrics.weights import fingerprint
 from icd_bench.models import ModelSpec
 from icd_bench.registry import suggest
+from icd_bench.run.planning.seeds import sample_seed
 from icd_bench.run.progress import Progress
-from icd_bench.run.seeds import sample_seed
 
 from .cells import Cells, Column, cell_name
 from .experiments import Configuration, Experiment, by_encoder
@@ -105,7 +105,7 @@ class Bench:
         """Return what features of pictures are compared with, computed once; None: nothing."""
         import numpy as np
 
-        from icd_bench.run.prepare import to_tensor
+        from icd_bench.run.reading.prepare import to_tensor
         from icd_bench.stats.frechet import Gaussian
 
         reference = self.material.reference

@@ -12,7 +12,7 @@ import numpy as np
 
 from icd_bench.api import Direction
 from icd_bench.errors import UsageError
-from icd_bench.run.files import write_file
+from icd_bench.run.storage.files import write_file
 from icd_bench.stats.bootstrap import bootstrap_interval
 from icd_bench.stats.frechet import Gaussian, frechet_distance, frechet_interval
 

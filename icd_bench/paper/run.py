@@ -8,9 +8,14 @@ from typing import Final
 
 from icd_bench import registry
 from icd_bench.models import find_model
-from icd_bench.run.devices import PIXELS_ON_ACCELERATOR, PIXELS_ON_CPU, choose_device, choose_dtype
+from icd_bench.run.planning.devices import (
+    PIXELS_ON_ACCELERATOR,
+    PIXELS_ON_CPU,
+    choose_device,
+    choose_dtype,
+)
 from icd_bench.run.progress import RememberingProgress, make_progress
-from icd_bench.run.provenance import command_line, provenance
+from icd_bench.run.storage.provenance import command_line, provenance
 
 from .experiments import EXPERIMENTS, GENERATED, Kind
 from .material import Material, material_for

@@ -3,9 +3,9 @@
 Importing this package loads neither torch nor pandas.
 """
 
-from icd_bench.run.plan import Plan, RunRequest, make_plan
+from icd_bench.run.planning.plan import Plan, RunRequest, make_plan
 from icd_bench.run.runner import EditedPicture, RunSummary, edit_one, execute
-from icd_bench.run.store import RunFolder, latest_run
+from icd_bench.run.storage.store import RunFolder, latest_run
 
 __all__ = [
     "EditedPicture",

@@ -14,21 +14,21 @@ from icd_bench import registry
 from icd_bench.api import Sample
 from icd_bench.errors import BadSample
 from icd_bench.protocols import find_protocol
-from icd_bench.run.cache import InversionCache, inversion_key, inversions_home
-from icd_bench.run.devices import choose_arithmetic, choose_batch_size
-from icd_bench.run.engine import Engine, Job
-from icd_bench.run.inversions import NoInversions
-from icd_bench.run.measurements import (
+from icd_bench.run.caches.cache import InversionCache, inversion_key, inversions_home
+from icd_bench.run.caches.inversions import NoInversions
+from icd_bench.run.caches.measurements import (
     Measurement,
     Measurements,
     average,
     cost_of,
     measurement_key,
 )
-from icd_bench.run.plan import Group, Plan, RunRequest
-from icd_bench.run.prepare import Prepared, prepare
-from icd_bench.run.sources import ModelSource
-from icd_bench.run.store import RunFolder
+from icd_bench.run.engines.engine import Engine, Job
+from icd_bench.run.planning.devices import choose_arithmetic, choose_batch_size
+from icd_bench.run.planning.plan import Group, Plan, RunRequest
+from icd_bench.run.planning.sources import ModelSource
+from icd_bench.run.reading.prepare import Prepared, prepare
+from icd_bench.run.storage.store import RunFolder
 
 if TYPE_CHECKING:
     from icd_bench.diffusion.backbone import Backbone
@@ -178,7 +178,7 @@ def measure(
 def _measure_group(
     plan: Plan, group: Group, samples: int, backbone: Backbone, device: str, dtype: str
 ) -> dict[str, Measurement]:
-    from icd_bench.run.provenance import peak_memory
+    from icd_bench.run.storage.provenance import peak_memory
 
     planned = replace(group.planned, settings=group.settings)
     part = replace(plan, methods=(planned,), rows=plan.rows[:samples], unusable=())

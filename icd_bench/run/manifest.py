@@ -7,8 +7,8 @@ from typing import Any
 from icd_bench.api import MethodInfo
 from icd_bench.errors import UsageError
 from icd_bench.protocols import NATIVE
-from icd_bench.run.plan import Plan, PlannedMethod, RunRequest
-from icd_bench.run.provenance import command_line, now, peak_memory, provenance
+from icd_bench.run.planning.plan import Plan, PlannedMethod, RunRequest
+from icd_bench.run.storage.provenance import command_line, now, peak_memory, provenance
 
 
 def new_manifest(name: str) -> dict[str, Any]:

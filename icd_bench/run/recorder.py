@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import Any
 
-from icd_bench.run.engine import FinishedCell
-from icd_bench.run.measurements import EditCost, cost_of
-from icd_bench.run.plan import Plan
+from icd_bench.run.caches.measurements import EditCost, cost_of
+from icd_bench.run.engines.engine import FinishedCell
+from icd_bench.run.planning.plan import Plan
 from icd_bench.run.progress import Progress
-from icd_bench.run.store import RunWriter
+from icd_bench.run.storage.store import RunWriter
 
 ENCODERS = 8
 """Pictures that are encoded at once."""

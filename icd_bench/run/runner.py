@@ -16,21 +16,20 @@ from icd_bench.api import BenchmarkInfo, BlendWords, Sample
 from icd_bench.errors import EditFailed
 from icd_bench.pictures import read_picture
 from icd_bench.protocols import find_protocol
-from icd_bench.run.cache import InversionCache, inversions_home
-from icd_bench.run.devices import (
+from icd_bench.run.caches.cache import InversionCache, inversions_home
+from icd_bench.run.caches.inversions import NoInversions
+from icd_bench.run.caches.measurements import Measurements, average
+from icd_bench.run.engines.engine import Engine, Failure, FinishedCell, Job
+from icd_bench.run.manifest import begin_command, end_command, new_manifest
+from icd_bench.run.overlap import Behind
+from icd_bench.run.planning.devices import (
     choose_arithmetic,
     choose_batch_size,
     choose_device,
     choose_dtype,
     measure_batch_size,
 )
-from icd_bench.run.engine import Engine, Failure, FinishedCell, Job
-from icd_bench.run.inversions import NoInversions
-from icd_bench.run.manifest import begin_command, end_command, new_manifest
-from icd_bench.run.measurements import Measurements, average
-from icd_bench.run.overlap import Behind
-from icd_bench.run.pictures import RunPictures
-from icd_bench.run.plan import (
+from icd_bench.run.planning.plan import (
     Plan,
     Row,
     RunRequest,
@@ -39,13 +38,14 @@ from icd_bench.run.plan import (
     make_plan,
     plan_methods,
 )
-from icd_bench.run.prepare import prepare
+from icd_bench.run.planning.sources import InstalledModels, ModelSource
 from icd_bench.run.progress import Progress, RememberingProgress, make_progress
-from icd_bench.run.provenance import peak_memory
+from icd_bench.run.reading.pictures import RunPictures
+from icd_bench.run.reading.prepare import prepare
 from icd_bench.run.recorder import Recorder
-from icd_bench.run.score import default_metrics, load_metrics, score_cells
-from icd_bench.run.sources import InstalledModels, ModelSource
-from icd_bench.run.store import RunFolder, RunWriter
+from icd_bench.run.scoring.score import default_metrics, load_metrics, score_cells
+from icd_bench.run.storage.provenance import peak_memory
+from icd_bench.run.storage.store import RunFolder, RunWriter
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -16,7 +16,7 @@ from icd_bench import registry
 from icd_bench.api import Batch, BlendWords, Method, Setting
 from icd_bench.diffusion.attention import Row
 from icd_bench.diffusion.backbone import Backbone
-from icd_bench.run.provenance import peak_memory
+from icd_bench.run.storage.provenance import peak_memory
 
 NETWORKS: Final = ("icd_forward:4a", "icd_reverse:4a")
 SOURCE, TARGET = "a red circle left of a blue square", "a green circle left of a blue square"

@@ -13,8 +13,8 @@ from icd_bench.errors import UnknownName, UsageError
 from icd_bench.registry import suggest
 from icd_bench.reports.curves.model import TradeOff
 from icd_bench.reports.joined_runs import JoinedRuns
-from icd_bench.run.records import SampleRecord
-from icd_bench.run.store import RunFolder
+from icd_bench.run.storage.records import SampleRecord
+from icd_bench.run.storage.store import RunFolder
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from icd_bench.reports.joined_runs import JoinedRuns
 from icd_bench.reports.table import IDENTITY
 from icd_bench.reports.table_model import Row
 from icd_bench.run.cells import canonical_json, content_id
-from icd_bench.run.records import RunRecords, SampleRecord
-from icd_bench.run.store import RunFolder
+from icd_bench.run.storage.records import RunRecords, SampleRecord
+from icd_bench.run.storage.store import RunFolder
 
 ITEM = ["benchmark", "split", "sample_id", "sample_digest", "resolution", "seed"]
 PICTURES = ("source", "target", "mask")

@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image
 
 from icd_bench.errors import CorruptRun
-from icd_bench.run.previews import preview_in, to_jpeg
+from icd_bench.run.reading.previews import preview_in, to_jpeg
 
 from .items import WITHOUT, Item, Layout
 from .states import WITH_PICTURE

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from icd_bench.errors import UsageError
 from icd_bench.paper.results import Result
-from icd_bench.run.files import write_file
+from icd_bench.run.storage.files import write_file
 
 from .figures import FIGURES, draw
 from .grid import Grid, grids

@@ -34,7 +34,7 @@ from icd_bench.reports.study.rows import BadVotes
 from icd_bench.reports.study.simulate import ASSIGNMENT_COLUMNS, World, cast_votes
 from icd_bench.reports.study.validate import ValidationResult, validate
 from icd_bench.reports.study.votes import CORRUPTED, read_votes, write_votes
-from icd_bench.run.store import RunFolder
+from icd_bench.run.storage.store import RunFolder
 
 __all__ = [
     "DesignRequest",

@@ -13,7 +13,7 @@ import pandas as pd
 from icd_bench.errors import UnknownName, UsageError
 from icd_bench.registry import suggest
 from icd_bench.reports.settings_label import setting_label
-from icd_bench.run.store import RunFolder
+from icd_bench.run.storage.store import RunFolder
 
 Chosen = Mapping[str, Any]
 

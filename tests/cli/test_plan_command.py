@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from icd_bench.cli.app import main
-from icd_bench.run.cache import HOME_VARIABLE, InversionCache, inversions_home
+from icd_bench.run.caches.cache import HOME_VARIABLE, InversionCache, inversions_home
 
 ASKED = ("--bench", "scenes", "--limit", "3", "--no-anchors", "--no-measure")
 SWEEPS = ("--sweep", "cross_replace=0.2,0.4", "--sweep", "self_replace=0.5,0.75")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,23 @@ def test_reports_and_what_they_stand_on_need_no_torch() -> None:
 
 def test_benchmarks_know_no_runs() -> None:
     assert not offenders([ROOT / "benchmarks"], ("icd_bench.run", "icd_bench.reports"))
+
+
+def test_the_parts_of_a_run_import_one_another_in_one_direction() -> None:
+    root = ROOT / "icd_bench" / "run"
+    parts = {folder.name: folder for folder in root.iterdir() if (folder / "__init__.py").is_file()}
+    uses = {
+        name: {
+            words[2]
+            for path in modules(folder)
+            for words in (module.split(".") for module in imports(path))
+            if words[:2] == ["icd_bench", "run"] and len(words) > 2 and words[2] in parts
+        }
+        - {name}
+        for name, folder in parts.items()
+    }
+    assert len(parts) > 4
+    TopologicalSorter(uses).prepare()  # raises where there is a circle
 
 
 DANGEROUS = {

@@ -22,7 +22,7 @@ from icd_bench import registry
 from icd_bench.cli.app import app, main
 from icd_bench.cli.output import split_names
 from icd_bench.protocols import find_protocol
-from icd_bench.run.cache import HOME_VARIABLE
+from icd_bench.run.caches.cache import HOME_VARIABLE
 
 RUN = ("run", "--method", "icd,ddim", "--set", "ddim.steps=4", "--bench", "scenes")
 PLUGIN = ROOT / "tests/plugin"

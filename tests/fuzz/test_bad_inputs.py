@@ -31,9 +31,9 @@ from icd_bench.gate.baseline import lay_out, read_baseline
 from icd_bench.gate.measure import measure
 from icd_bench.gate.verify import verify
 from icd_bench.pictures import decode_mask, decode_picture, picture_size
-from icd_bench.run.columns import METADATA_KEY
-from icd_bench.run.settings import parse_set, parse_sweep, resolve_settings
-from icd_bench.run.store import RunFolder
+from icd_bench.run.planning.settings import parse_set, parse_sweep, resolve_settings
+from icd_bench.run.storage.columns import METADATA_KEY
+from icd_bench.run.storage.store import RunFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 """Pillow's own remarks about damaged files."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from icd_bench.run.prepare import to_png
-from icd_bench.run.store import RunFolder, RunWriter
+from icd_bench.run.reading.prepare import to_png
+from icd_bench.run.storage.store import RunFolder, RunWriter
 
 SIZE = 8
 METRICS: dict[str, dict[str, str]] = {

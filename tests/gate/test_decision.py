@@ -8,7 +8,7 @@ import pytest
 from icd_bench.gate.baseline import read_baseline
 from icd_bench.gate.decision import decide, overall_verdicts, weigh, worst_of
 from icd_bench.gate.simulate import SHAPES, SHIPPED_CHECKS, scores_of, simulate, simulation_table
-from icd_bench.run.subsets import SUBSETS
+from icd_bench.run.planning.subsets import SUBSETS
 
 EACH = list(range(40))
 

@@ -13,7 +13,7 @@ from icd_bench.diffusion.backbone import Backbone
 from icd_bench.methods.jpeg import JPEG, JPEGSetting
 from icd_bench.methods.vae_roundtrip import VAERoundtrip, VAERoundtripSetting
 from icd_bench.pictures import read_picture, through_jpeg
-from icd_bench.run.prepare import fit_picture, to_tensor
+from icd_bench.run.reading.prepare import fit_picture, to_tensor
 
 PHOTOS = [Path(__file__).parents[1] / "data/photos" / name for name in ("cat.jpg", "horse.jpg")]
 

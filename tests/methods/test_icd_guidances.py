@@ -13,7 +13,7 @@ from icd_bench.diffusion.backbone import Backbone
 from icd_bench.methods.icd import ICD, ICDSetting
 from icd_bench.models import find_model
 from icd_bench.paper.material import scenes
-from icd_bench.run.prepare import to_tensor
+from icd_bench.run.reading.prepare import to_tensor
 
 SCALES, TAUS = (1.0, 2.0, 4.0, 8.0, 20.0), (0.0, 0.3, 0.6, 0.8, 1.0)
 SCENES = 3

@@ -26,7 +26,7 @@ from icd_bench.methods.renoise import ReNoise, ReNoiseSetting
 from icd_bench.methods.sdedit import SDEdit, SDEditSetting, denoising_steps
 from icd_bench.models import ModelSpec, local_model
 from icd_bench.run import edit_one
-from icd_bench.run.settings import resolve_settings
+from icd_bench.run.planning.settings import resolve_settings
 
 SOURCES = ("a cat on a bench", "a red car", "two birds")
 TARGETS = ("a dog on a bench", "a blue car in the snow", "three birds")

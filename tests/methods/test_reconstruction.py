@@ -18,7 +18,7 @@ from icd_bench.diffusion.p2p_edit import p2p_edit
 from icd_bench.methods import ddim, direct_inversion, npi, nti
 from icd_bench.models import find_model
 from icd_bench.paper.material import scenes
-from icd_bench.run.prepare import to_tensor
+from icd_bench.run.reading.prepare import to_tensor
 
 SCENES, STEPS = 2, 12
 STRONG = {"steps": STEPS, "guidance_scale": 7.5}

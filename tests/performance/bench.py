@@ -36,12 +36,12 @@ import torch
 from icd_bench.api import Batch, Sample
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.run import RunFolder, RunRequest, execute, make_plan
-from icd_bench.run.devices import choose_batch_size, choose_device, choose_dtype
-from icd_bench.run.plan import Plan
-from icd_bench.run.prepare import prepare, to_levels, to_png, to_tensor
+from icd_bench.run.planning.devices import choose_batch_size, choose_device, choose_dtype
+from icd_bench.run.planning.plan import Plan
+from icd_bench.run.planning.sources import InstalledModels, Model
 from icd_bench.run.progress import QuietProgress
-from icd_bench.run.provenance import hardware
-from icd_bench.run.sources import InstalledModels, Model
+from icd_bench.run.reading.prepare import prepare, to_levels, to_png, to_tensor
+from icd_bench.run.storage.provenance import hardware
 from icd_bench.throughput.measure import NETWORKS, clock, seconds_per_row
 
 FIFTHS = "0.2,0.4,0.6,0.8,1.0"

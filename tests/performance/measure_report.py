@@ -25,7 +25,7 @@ from browser import Browser, start_chromium
 from stored_runs import digest_of, stored_run
 
 from icd_bench.reports.page.build import build_report
-from icd_bench.run.prepare import to_png
+from icd_bench.run.reading.prepare import to_png
 
 METRICS = {
     "psnr": ("higher", "preservation"),

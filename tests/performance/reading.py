@@ -24,8 +24,13 @@ from scoring import photo
 
 from icd_bench.api import Sample
 from icd_bench.benchmarks.folder import Folder
-from icd_bench.run.provenance import hardware
-from icd_bench.run.sample_reading import Fit, ReaderProcesses, SampleReader, usable_processors
+from icd_bench.run.reading.sample_reading import (
+    Fit,
+    ReaderProcesses,
+    SampleReader,
+    usable_processors,
+)
+from icd_bench.run.storage.provenance import hardware
 
 KINDS = {
     "512 px, JPEG": ((512, 512), "jpg", 1.0),

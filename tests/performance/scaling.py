@@ -23,8 +23,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from PIL import Image
 
 from icd_bench.run import RunFolder, RunRequest, execute
-from icd_bench.run.prepare import fit_picture, to_png
 from icd_bench.run.progress import QuietProgress
+from icd_bench.run.reading.prepare import fit_picture, to_png
 
 PHOTO = Path(__file__).parents[1] / "data" / "photos" / "horse.jpg"
 SETTINGS = ("0.2", "0.4", "0.6", "0.8")

@@ -26,13 +26,13 @@ from icd_bench.api import Metric
 from icd_bench.metrics.features import FeatureCache
 from icd_bench.protocols import NATIVE
 from icd_bench.run import RunFolder
-from icd_bench.run.devices import choose_device
-from icd_bench.run.outside import OutsideRequest, score_outside
+from icd_bench.run.planning.devices import choose_device
 from icd_bench.run.progress import QuietProgress
-from icd_bench.run.provenance import hardware
-from icd_bench.run.rescore import score_run
-from icd_bench.run.sample_reading import READERS
-from icd_bench.run.score import Reader, Stored, batches_of, load_metrics, make_scored
+from icd_bench.run.reading.sample_reading import READERS
+from icd_bench.run.scoring.outside import OutsideRequest, score_outside
+from icd_bench.run.scoring.rescore import score_run
+from icd_bench.run.scoring.score import Reader, Stored, batches_of, load_metrics, make_scored
+from icd_bench.run.storage.provenance import hardware
 
 OFFLINE = ("psnr", "ssim", "ms_ssim", "mse", "lpips_alex")
 """What needs nothing but the package."""

@@ -16,7 +16,7 @@ import pytest
 from icd_bench.errors import UsageError
 from icd_bench.reports.table import build_table, render
 from icd_bench.reports.table_model import Marks, Table
-from icd_bench.run.store import RunFolder
+from icd_bench.run.storage.store import RunFolder
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "table"
 

@@ -30,7 +30,7 @@ from run_fakes import FakeModels, here
 
 from icd_bench import registry
 from icd_bench.run import RunRequest, execute
-from icd_bench.run.cache import HOME_VARIABLE
+from icd_bench.run.caches.cache import HOME_VARIABLE
 from icd_bench.run.progress import QuietProgress
 
 Crash = Callable[[], None]

@@ -8,7 +8,7 @@ from run_fakes import FakeBackbone, FakeModels, here
 
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.run import RunRequest, batch_sizes, devices, execute
-from icd_bench.run.batch_sizes import (
+from icd_bench.run.caches.batch_sizes import (
     LEAST_ROWS,
     BatchMemory,
     BatchSizes,
@@ -16,9 +16,9 @@ from icd_bench.run.batch_sizes import (
     fewest_fast_rows,
     measure_rows,
 )
-from icd_bench.run.cache import HOME_VARIABLE
-from icd_bench.run.devices import choose_batch_size, measure_batch_size
-from icd_bench.run.plan import make_plan
+from icd_bench.run.caches.cache import HOME_VARIABLE
+from icd_bench.run.planning.devices import choose_batch_size, measure_batch_size
+from icd_bench.run.planning.plan import make_plan
 from icd_bench.run.progress import QuietProgress
 
 PLACE = Place("fake", 16, "cpu", "float32")

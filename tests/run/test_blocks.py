@@ -4,7 +4,8 @@ import pytest
 
 from icd_bench.api import Setting, edit_field
 from icd_bench.errors import MissingWeights
-from icd_bench.run.blocks import Block, Shrinking, is_out_of_memory
+from icd_bench.run.engines.blocks import Block, Shrinking
+from icd_bench.run.memory import is_out_of_memory
 
 
 class Number(Setting):

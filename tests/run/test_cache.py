@@ -14,7 +14,7 @@ from run_fakes import FakeModels, here
 
 from icd_bench.errors import UsageError
 from icd_bench.run import RunRequest, RunSummary, make_plan
-from icd_bench.run.cache import (
+from icd_bench.run.caches.cache import (
     InversionCache,
     cache_home,
     code_digest,
@@ -22,8 +22,8 @@ from icd_bench.run.cache import (
     inversions_home,
     parse_size,
 )
+from icd_bench.run.caches.inversions import StoredInversion
 from icd_bench.run.estimate import estimate
-from icd_bench.run.inversions import StoredInversion
 
 Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 
@@ -142,7 +142,7 @@ def test_a_key_names_everything_that_decides_the_bits(
         key(methods=here("Tint2")),
     ]
     assert len({first, *others}) == 6
-    monkeypatch.setattr("icd_bench.run.cache.getsourcefile", lambda method: os.devnull)
+    monkeypatch.setattr("icd_bench.run.caches.cache.getsourcefile", lambda method: os.devnull)
     code_digest.cache_clear()
     try:
         assert key() != first

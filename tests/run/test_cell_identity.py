@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 
 from icd_bench.run.cells import CellIdentity, canonical_json, inversion_id
-from icd_bench.run.seeds import sample_seed
+from icd_bench.run.planning.seeds import sample_seed
 
 IDENTITY = CellIdentity(
     method="icd",

@@ -14,9 +14,9 @@ from run_fakes import FakeModel, FakeModels, here
 from icd_bench.errors import MissingWeights, WorkersFailed
 from icd_bench.registry import load_from_file
 from icd_bench.run import RunSummary
-from icd_bench.run.dispatch import STILLBORN, TRIES, Dispatcher, Ended, News
-from icd_bench.run.engine import FinishedCell, Job
-from icd_bench.run.tasks import Post, Task, Worker
+from icd_bench.run.engines.dispatch import STILLBORN, TRIES, Dispatcher, Ended, News
+from icd_bench.run.engines.engine import FinishedCell, Job
+from icd_bench.run.engines.tasks import Post, Task, Worker
 
 Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 Ends = Callable[[tuple[str, ...], int], bool]
@@ -172,7 +172,7 @@ def test_a_worker_with_other_weights_is_not_believed(
 
 
 def test_damage_that_a_worker_finds_is_told(run: Run, tmp_path: Path, engine: Any) -> None:
-    from icd_bench.run.cache import inversions_home
+    from icd_bench.run.caches.cache import inversions_home
 
     run()
     path = sorted(inversions_home().rglob("*.safetensors"))[0]

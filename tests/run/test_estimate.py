@@ -13,9 +13,9 @@ import pytest
 from run_fakes import FakeModels, here
 
 from icd_bench.run import RunRequest, RunSummary, make_plan
-from icd_bench.run.cache import inversions_home
+from icd_bench.run.caches.cache import inversions_home
+from icd_bench.run.caches.measurements import EditCost, Measurements, average
 from icd_bench.run.estimate import Estimate, MethodEstimate, estimate, measure
-from icd_bench.run.measurements import EditCost, Measurements, average
 
 Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 SWEEP = ("strength=0.2,0.8",)

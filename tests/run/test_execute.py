@@ -16,10 +16,10 @@ from run_fakes import FILE, FakeBackbone, FakeModel, FakeModels, Tint, here, pic
 from icd_bench.errors import BadSample, CorruptRun, EditFailed, MissingWeights, UsageError
 from icd_bench.registry import load_from_file
 from icd_bench.run import RunFolder, RunRequest, RunSummary, edit_one, execute
-from icd_bench.run.cache import inversions_home
-from icd_bench.run.columns import COLUMNS, SCHEMA_VERSION, columns_table
-from icd_bench.run.prepare import fit_picture
+from icd_bench.run.caches.cache import inversions_home
 from icd_bench.run.progress import QuietProgress
+from icd_bench.run.reading.prepare import fit_picture
+from icd_bench.run.storage.columns import COLUMNS, SCHEMA_VERSION, columns_table
 
 Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 TIMES = ["seconds_invert", "seconds_edit"]

@@ -302,7 +302,7 @@ def older(run: Path) -> None:
     """Turn the results into those of schema 1."""
     import pyarrow.parquet as pq
 
-    from icd_bench.run.columns import METADATA_KEY
+    from icd_bench.run.storage.columns import METADATA_KEY
 
     path = run / "results.parquet"
     table = pq.read_table(path).drop_columns(["source_sha256"])

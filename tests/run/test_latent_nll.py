@@ -20,8 +20,8 @@ from icd_bench.reports.curves import summary as curve_text
 from icd_bench.reports.curves import trade_off, write
 from icd_bench.reports.table import build_table, render
 from icd_bench.run import RunFolder
-from icd_bench.run.inversions import StoredInversion, noise_nll
-from icd_bench.run.rescore import score_run
+from icd_bench.run.caches.inversions import StoredInversion, noise_nll
+from icd_bench.run.scoring.rescore import score_run
 
 HERE = str(Path(__file__))
 

@@ -15,9 +15,9 @@ from PIL import Image
 from icd_bench.cli.app import main
 from icd_bench.errors import UsageError
 from icd_bench.run import RunFolder
-from icd_bench.run.conditions import Conditions, read_conditions
-from icd_bench.run.outside import OutsideRequest, score_outside
 from icd_bench.run.progress import QuietProgress
+from icd_bench.run.scoring.conditions import Conditions, read_conditions
+from icd_bench.run.scoring.outside import OutsideRequest, score_outside
 
 KEYS = ["000000000000", "000000000002", "000000000005", "000000000008", "000000000013"]
 METRICS = ("psnr", "background_mse")

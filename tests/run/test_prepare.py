@@ -6,7 +6,7 @@ import torch
 from run_fakes import make_sample, picture
 
 from icd_bench.errors import BadSample
-from icd_bench.run.prepare import (
+from icd_bench.run.reading.prepare import (
     centre_square,
     fit_mask,
     fit_picture,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from icd_bench.run.prepare import from_png, to_png
-from icd_bench.run.previews import CHUNK, preview_in
+from icd_bench.run.reading.prepare import from_png, to_png
+from icd_bench.run.reading.previews import CHUNK, preview_in
 
 
 @pytest.fixture

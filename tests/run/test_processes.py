@@ -19,9 +19,15 @@ from icd_bench import registry
 from icd_bench.api import Batch, Edits, Inversion, MethodInfo, Setting
 from icd_bench.errors import UsageError, WorkersFailed
 from icd_bench.run import RunSummary
-from icd_bench.run import deadline as deadlines
-from icd_bench.run.processes import VISIBLE, ProcessEngine, seeing, serve, visible_accelerators
-from icd_bench.run.ray_engine import workers_of
+from icd_bench.run.engines import deadline as deadlines
+from icd_bench.run.engines.processes import (
+    VISIBLE,
+    ProcessEngine,
+    seeing,
+    serve,
+    visible_accelerators,
+)
+from icd_bench.run.engines.ray_engine import workers_of
 
 Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 TIMES = ["seconds_invert", "seconds_edit"]
@@ -83,7 +89,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_process_that_hangs_in_native_code_is_ended(
     run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("icd_bench.run.processes.serve", serve_impatiently)
+    monkeypatch.setattr("icd_bench.run.engines.processes.serve", serve_impatiently)
     _, alone = run(methods=(STUCK,), limit=1, out=place / "one", cache_size=0)
     summary, results = run(
         methods=(STUCK,), limit=2, batch_size=1, engine="processes", timeout=0.5, cache_size=0
@@ -102,7 +108,7 @@ def serve_impatiently(*arguments: Any) -> None:
 
 ORPHANED = """
 import multiprocessing, time
-from icd_bench.run.processes import end_with_parent
+from icd_bench.run.engines.processes import end_with_parent
 if __name__ == "__main__":
     child = multiprocessing.get_context("spawn").Process(target=end_with_parent)
     child.start()

@@ -17,8 +17,8 @@ from icd_bench.metrics.ssim import ZeroedSSIM
 from icd_bench.pictures import read_picture, through_jpeg
 from icd_bench.protocols import NATIVE, find_protocol, protocols
 from icd_bench.run import RunFolder
-from icd_bench.run.prepare import fit_mask, fit_picture, prepare
-from icd_bench.run.score import Stored, make_scored
+from icd_bench.run.reading.prepare import fit_mask, fit_picture, prepare
+from icd_bench.run.scoring.score import Stored, make_scored
 
 PHOTO = Path(__file__).parents[1] / "data" / "photos" / "cat.jpg"
 ICD, PIE = find_protocol("icd-2024"), find_protocol("pie-bench-2023")

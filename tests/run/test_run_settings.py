@@ -9,7 +9,7 @@ import pytest
 from icd_bench import registry
 from icd_bench.api import MethodInfo, Preset, Setting, edit_field, inversion_field
 from icd_bench.errors import BadSetting, UnknownName, UsageError
-from icd_bench.run.settings import (
+from icd_bench.run.planning.settings import (
     check_assignments,
     parse_set,
     parse_sweep,

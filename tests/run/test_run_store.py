@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from icd_bench.errors import CorruptRun, RunLocked, StorageFailed, UsageError
-from icd_bench.run.events import EventWriter, read_events
-from icd_bench.run.files import TEMPORARY_SUFFIX, write_file
-from icd_bench.run.records import RunRecords, score_value
-from icd_bench.run.store import RunFolder, latest_run
+from icd_bench.run.storage.events import EventWriter, read_events
+from icd_bench.run.storage.files import TEMPORARY_SUFFIX, write_file
+from icd_bench.run.storage.records import RunRecords, score_value
+from icd_bench.run.storage.store import RunFolder, latest_run
 
 
 def logged(folder: Path, *events: dict[str, object]) -> Path:

@@ -20,7 +20,7 @@ from icd_bench.api import Sample
 from icd_bench.benchmarks.folder import Folder
 from icd_bench.benchmarks.scenes.loader import Scenes
 from icd_bench.errors import BadSample
-from icd_bench.run.sample_reading import Fit, ReaderProcess, ReaderProcesses, SampleReader
+from icd_bench.run.reading.sample_reading import Fit, ReaderProcess, ReaderProcesses, SampleReader
 
 FIT = Fit(16)
 
@@ -100,7 +100,7 @@ def test_processes_are_begun_where_enough_is_left_and_ended(samples):
 def test_no_process_outlives_the_one_that_began_it():
     program = (
         "import sys, time\n"
-        "from icd_bench.run.sample_reading import Fit, ReaderProcesses\n"
+        "from icd_bench.run.reading.sample_reading import Fit, ReaderProcesses\n"
         "processes = ReaderProcesses(Fit(16), 1)\n"
         "print(processes.running[0].process.pid, 'torch' in sys.modules, flush=True)\n"
         "time.sleep(60)"

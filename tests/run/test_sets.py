@@ -12,7 +12,7 @@ from icd_bench.api import MetricInfo
 from icd_bench.errors import UsageError
 from icd_bench.reports.table import build_table, render
 from icd_bench.run import RunFolder
-from icd_bench.run.rescore import score_run
+from icd_bench.run.scoring.rescore import score_run
 
 
 class Brightness:

@@ -13,7 +13,7 @@ import torch
 from run_fakes import FakeBackbone, FakeModels
 
 from icd_bench.run import RunSummary
-from icd_bench.run.streams import side_by_side
+from icd_bench.run.engines.streams import side_by_side
 
 Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 

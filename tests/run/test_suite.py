@@ -10,7 +10,7 @@ from run_fakes import FakeModels, here
 
 from icd_bench.errors import UsageError
 from icd_bench.run import RunRequest, make_plan
-from icd_bench.run.suite import MOST_BYTES, read_suite
+from icd_bench.run.planning.suite import MOST_BYTES, read_suite
 
 TINT, TEN = here("Tint")[0], here("Ten")[0]
 GOOD = f"""\

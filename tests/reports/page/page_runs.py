@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from stored_runs import FAILED, StoredRun, stored_run
 
-from icd_bench.run.prepare import to_png
+from icd_bench.run.reading.prepare import to_png
 
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 ROWS: tuple[tuple[str, dict[str, Any]], ...] = (

@@ -23,10 +23,10 @@ from icd_bench.reports.page.inline_json import to_inline_json, to_json
 from icd_bench.reports.page.privacy import without_folders
 from icd_bench.reports.study.commands import simulate_votes
 from icd_bench.reports.study.design import DesignRequest, design_study
-from icd_bench.run.previews import preview_in
-from icd_bench.run.records import SetScore
-from icd_bench.run.sets import group_of, pictures_digest, sets_of
-from icd_bench.run.store import RunFolder
+from icd_bench.run.reading.previews import preview_in
+from icd_bench.run.storage.edit_sets import group_of, pictures_digest, sets_of
+from icd_bench.run.storage.records import SetScore
+from icd_bench.run.storage.store import RunFolder
 
 
 def data_of(page: Path) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from PIL import Image
 
 from icd_bench.cli.app import main
 from icd_bench.reports.table import build_table
-from icd_bench.run.conditions import Conditions
-from icd_bench.run.outside import OutsideRequest, score_outside
 from icd_bench.run.progress import QuietProgress
+from icd_bench.run.scoring.conditions import Conditions
+from icd_bench.run.scoring.outside import OutsideRequest, score_outside
 
 
 def imported(root: Path, name: str, offset: int, conditions: Conditions) -> Path:

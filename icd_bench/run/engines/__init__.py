@@ -1,0 +1,1 @@
+"""Who computes the cells: this process, several, or a cluster; units, batches, time limits."""

@@ -1,0 +1,1 @@
+"""What to run: methods x settings x rows, as cells named by their content."""

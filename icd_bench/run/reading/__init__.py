@@ -1,0 +1,1 @@
+"""Pictures of samples: read, fitted to the model's resolution, kept in the run folder."""

@@ -1,0 +1,1 @@
+"""Scores of finished edits, of this run or made elsewhere."""

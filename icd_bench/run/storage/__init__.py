@@ -1,0 +1,1 @@
+"""The run folder: events, records, results, manifest; nothing is lost and nothing half written."""
