@@ -7,7 +7,8 @@ import torch
 from run_fakes import FakeBackbone, FakeModels, here
 
 from icd_bench.diffusion.backbone import Backbone
-from icd_bench.run import RunRequest, batch_sizes, devices, execute
+from icd_bench.run import RunRequest, execute
+from icd_bench.run.caches import batch_sizes
 from icd_bench.run.caches.batch_sizes import (
     LEAST_ROWS,
     BatchMemory,
@@ -17,6 +18,7 @@ from icd_bench.run.caches.batch_sizes import (
     measure_rows,
 )
 from icd_bench.run.caches.cache import HOME_VARIABLE
+from icd_bench.run.planning import devices
 from icd_bench.run.planning.devices import choose_batch_size, measure_batch_size
 from icd_bench.run.planning.plan import make_plan
 from icd_bench.run.progress import QuietProgress
