@@ -189,7 +189,7 @@ def card_of(name: str) -> Card:
 
 def _open(reference: str) -> tuple[Iterator[Sample | BadSample], str, str, str]:
     """Return samples, split, name and location of a benchmark."""
-    from icd_bench.run.planning.plan import open_benchmark
+    from icd_bench.run.planning.rows import open_benchmark
 
     benchmark: Any
     benchmark, split = open_benchmark(reference)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from icd_bench import registry
 from icd_bench.api import Batch, Edits, Inversion, Method, Sample, Setting
 from icd_bench.errors import BadSetting
-from icd_bench.run.planning.plan import load_methods, needs_of
+from icd_bench.run.planning.plan import needs_of
+from icd_bench.run.planning.resolve import load_methods
 from icd_bench.run.planning.seeds import sample_seed
 from icd_bench.run.planning.settings import check_assignments, parse_set, resolve_settings
 from icd_bench.run.planning.sources import InstalledModels, Model, ModelSource

@@ -15,7 +15,8 @@ from icd_bench import registry
 from icd_bench.errors import IcdBenchError, UsageError
 from icd_bench.gate.current import newest_digests
 from icd_bench.models import find_model
-from icd_bench.run.planning.plan import Row, UnusableRow, needs_of, open_benchmark, read_rows
+from icd_bench.run.planning.plan import needs_of
+from icd_bench.run.planning.rows import Row, UnusableRow, open_benchmark, read_rows
 from icd_bench.run.storage.records import RunRecords
 
 WEIGHTS = re.compile(r"weights:([^|]*)")

@@ -3,7 +3,9 @@
 Importing this package loads neither torch nor pandas.
 """
 
-from icd_bench.run.planning.plan import Plan, RunRequest, make_plan
+from icd_bench.run.planning.plan import Plan
+from icd_bench.run.planning.request import RunRequest
+from icd_bench.run.planning.resolve import make_plan
 from icd_bench.run.runner import EditedPicture, RunSummary, edit_one, execute
 from icd_bench.run.storage.store import RunFolder, latest_run
 

@@ -25,7 +25,8 @@ from icd_bench.run.caches.measurements import (
 )
 from icd_bench.run.engines.engine import Engine, Job
 from icd_bench.run.planning.devices import choose_arithmetic, choose_batch_size
-from icd_bench.run.planning.plan import Group, Plan, RunRequest
+from icd_bench.run.planning.plan import Group, Plan
+from icd_bench.run.planning.request import RunRequest
 from icd_bench.run.planning.sources import ModelSource
 from icd_bench.run.reading.prepare import Prepared, prepare
 from icd_bench.run.storage.store import RunFolder

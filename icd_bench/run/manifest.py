@@ -7,7 +7,8 @@ from typing import Any
 from icd_bench.api import MethodInfo
 from icd_bench.errors import UsageError
 from icd_bench.protocols import NATIVE
-from icd_bench.run.planning.plan import Plan, PlannedMethod, RunRequest
+from icd_bench.run.planning.plan import Plan, PlannedMethod
+from icd_bench.run.planning.request import RunRequest
 from icd_bench.run.storage.provenance import command_line, now, peak_memory, provenance
 
 

@@ -29,15 +29,10 @@ from icd_bench.run.planning.devices import (
     choose_dtype,
     measure_batch_size,
 )
-from icd_bench.run.planning.plan import (
-    Plan,
-    Row,
-    RunRequest,
-    all_needs,
-    load_methods,
-    make_plan,
-    plan_methods,
-)
+from icd_bench.run.planning.plan import Plan, all_needs
+from icd_bench.run.planning.request import RunRequest
+from icd_bench.run.planning.resolve import load_methods, make_plan, plan_methods
+from icd_bench.run.planning.rows import Row
 from icd_bench.run.planning.sources import InstalledModels, ModelSource
 from icd_bench.run.progress import Progress, RememberingProgress, make_progress
 from icd_bench.run.reading.pictures import RunPictures

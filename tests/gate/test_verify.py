@@ -22,7 +22,8 @@ from icd_bench.gate.inputs import check_inputs
 from icd_bench.gate.measure import measure
 from icd_bench.gate.verify import verify
 from icd_bench.models import find_model
-from icd_bench.run.planning.plan import needs_of, open_benchmark, read_rows
+from icd_bench.run.planning.plan import needs_of
+from icd_bench.run.planning.rows import open_benchmark, read_rows
 from icd_bench.run.storage.records import RunRecords
 from icd_bench.run.storage.store import RunFolder
 

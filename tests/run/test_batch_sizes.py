@@ -20,7 +20,7 @@ from icd_bench.run.caches.batch_sizes import (
 from icd_bench.run.caches.cache import HOME_VARIABLE
 from icd_bench.run.planning import devices
 from icd_bench.run.planning.devices import choose_batch_size, measure_batch_size
-from icd_bench.run.planning.plan import make_plan
+from icd_bench.run.planning.resolve import make_plan
 from icd_bench.run.progress import QuietProgress
 
 PLACE = Place("fake", 16, "cpu", "float32")

@@ -13,7 +13,7 @@ from official_folders import INSTRUCTIONS, make_coco, make_piebench_pp
 from PIL import Image
 
 from icd_bench.api import Sample
-from icd_bench.run.planning.plan import Row, open_benchmark, read_rows
+from icd_bench.run.planning.rows import Row, open_benchmark, read_rows
 from icd_bench.run.planning.subsets import SUBSETS, choose_subset
 
 SIZES = {0: 140, 1: 80, 2: 80, 3: 80, 4: 40, 5: 40, 6: 40, 7: 40, 8: 80, 9: 80}

@@ -29,7 +29,8 @@ from icd_bench.run.storage.files import TEMPORARY_SUFFIX
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from icd_bench.run.planning.plan import Group, Plan, Row
+    from icd_bench.run.planning.plan import Group, Plan
+    from icd_bench.run.planning.rows import Row
 
 HOME_VARIABLE = "ICD_BENCH_CACHE"
 DEFAULT_SIZE = 20 * 10**9

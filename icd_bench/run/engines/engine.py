@@ -10,7 +10,8 @@ from icd_bench.api import Method, Sample, Setting
 from icd_bench.errors import BadSample
 from icd_bench.run.caches.cache import inversion_key
 from icd_bench.run.caches.inversions import InversionStore
-from icd_bench.run.planning.plan import Group, Plan, PlannedCell, Row
+from icd_bench.run.planning.plan import Group, Plan, PlannedCell
+from icd_bench.run.planning.rows import Row
 from icd_bench.run.reading.prepare import Prepared, to_png
 
 if TYPE_CHECKING:

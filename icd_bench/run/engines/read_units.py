@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from icd_bench.errors import BadSample
 from icd_bench.run.caches.inversions import StoredInversion
 from icd_bench.run.engines.engine import Job, Unit
-from icd_bench.run.planning.plan import Row
+from icd_bench.run.planning.rows import Row
 from icd_bench.run.reading.prepare import Prepared
 
 

@@ -17,7 +17,8 @@ from icd_bench.api import BenchmarkInfo, Method, Sample, Setting
 from icd_bench.errors import IcdBenchError
 from icd_bench.run.caches.inversions import InversionStore
 from icd_bench.run.engines.engine import Engine, FinishedCell, Job, Unit
-from icd_bench.run.planning.plan import Plan, PlannedMethod, Row
+from icd_bench.run.planning.plan import Plan, PlannedMethod
+from icd_bench.run.planning.rows import Row
 from icd_bench.run.planning.sources import Model
 from icd_bench.run.reading.prepare import Prepared
 

@@ -27,7 +27,8 @@ from icd_bench.run.engines.blocks import Block, Shrinking
 from icd_bench.run.engines.deadline import deadline
 from icd_bench.run.engines.engine import Failure, FinishedCell, Job, Unit
 from icd_bench.run.engines.read_units import ReadRow, ReadUnit
-from icd_bench.run.planning.plan import Plan, Row
+from icd_bench.run.planning.plan import Plan
+from icd_bench.run.planning.rows import Row
 from icd_bench.run.reading.prepare import to_levels, to_tensor
 
 if TYPE_CHECKING:

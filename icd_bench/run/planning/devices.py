@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icd_bench.run.caches.batch_sizes import BatchMemory, Place, measure_rows
-from icd_bench.run.planning.plan import Plan, RunRequest
+from icd_bench.run.planning.plan import Plan
+from icd_bench.run.planning.request import RunRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from icd_bench.errors import UnknownName
 from icd_bench.registry import suggest
 
 if TYPE_CHECKING:
-    from icd_bench.run.planning.plan import Row
+    from icd_bench.run.planning.rows import Row
 
 SUBSETS = {"ci": 50}
 """Name -> number of rows."""

@@ -20,13 +20,10 @@ from icd_bench.api import Method
 from icd_bench.errors import UsageError
 from icd_bench.protocols import NATIVE
 from icd_bench.registry import suggest
-from icd_bench.run.planning.plan import (
-    RunRequest,
-    file_name,
-    load_methods,
-    open_benchmark,
-    plan_methods,
-)
+from icd_bench.run.planning.plan import file_name
+from icd_bench.run.planning.request import RunRequest
+from icd_bench.run.planning.resolve import load_methods, plan_methods
+from icd_bench.run.planning.rows import open_benchmark
 from icd_bench.run.planning.settings import DEFAULT_SWEEP
 from icd_bench.run.planning.sources import InstalledModels, Model, ModelSource
 

@@ -21,7 +21,7 @@ from icd_bench.run.cells import CellIdentity, content_id
 from icd_bench.run.engines.engine import Failure
 from icd_bench.run.manifest import end_command, new_manifest, set_protocol
 from icd_bench.run.planning.devices import choose_device
-from icd_bench.run.planning.plan import Row, UnusableRow, open_benchmark, read_rows
+from icd_bench.run.planning.rows import Row, UnusableRow, open_benchmark, read_rows
 from icd_bench.run.planning.seeds import sample_seed
 from icd_bench.run.progress import Progress, RememberingProgress, make_progress
 from icd_bench.run.reading.pictures import RunPictures

@@ -18,7 +18,7 @@ from icd_bench.metrics.reference_sets import SUFFIX, Made, to_safetensors
 from icd_bench.metrics.set_distances import SetDistance
 from icd_bench.pictures import read_picture
 from icd_bench.protocols import find_protocol
-from icd_bench.run.planning.plan import open_benchmark
+from icd_bench.run.planning.rows import open_benchmark
 from icd_bench.run.reading.prepare import fit_picture, to_tensor
 from icd_bench.run.storage.files import write_file
 

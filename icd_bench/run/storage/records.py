@@ -89,7 +89,7 @@ class SetScore:
     metric: str
     signature: str
     group: Mapping[str, Any]
-    """What the edits share, see ``icd_bench.run.storage.edit_sets``; the setting as canonical JSON."""
+    """What the edits share (``icd_bench.run.storage.edit_sets``); the setting as canonical JSON."""
     pictures: str
     """Digest of the edits; another one means other pictures."""
     n: int
