@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,20 +52,24 @@ def draw_sheet(
     cell = min(LARGEST_CELL, (inner - GAP * (columns - 1)) / columns)
     inner = cell * columns + GAP * (columns - 1)
     with paper_style():
-        details = [_wrap([(heading.detail, _DETAIL)], cell) for heading in headings]
+        titles = [_break(one.title, _HEADING, cell) for one in headings]
+        details = [_break(one.detail, _DETAIL, cell) for one in headings]
         captions = [_wrap(_caption(row), inner) for row in rows]
-        head = HEADING_SIZE + 4 + max(map(len, details)) * (DETAIL_SIZE + 1.5)
+        below = max(map(len, titles)) * (HEADING_SIZE + 1.5)
+        head = below + 3 + max(map(len, details)) * (DETAIL_SIZE + 1.5)
         heights = [len(lines) * LINE + 2 + cell + 2 * GAP for lines in captions]
         page = (inner + 2 * MARGIN, head + sum(heights) + 2 * MARGIN)
         figure = Figure(figsize=(page[0] / POINTS, page[1] / POINTS))
         sheet = _Sheet(figure, page)
         top = MARGIN
-        for column, (heading, lines) in enumerate(zip(headings, details, strict=True)):
+        for column, (title, detail) in enumerate(zip(titles, details, strict=True)):
             middle = MARGIN + column * (cell + GAP) + cell / 2
-            sheet.write(heading.title, middle, top + HEADING_SIZE, _HEADING, ha="center")
-            for index, line in enumerate(lines):
-                down = top + HEADING_SIZE + (index + 1) * (DETAIL_SIZE + 1.5)
-                sheet.write(" ".join(w for w, _ in line), middle, down, _DETAIL, ha="center")
+            for start, size, heading in (
+                (top, HEADING_SIZE, title),
+                (top + below, DETAIL_SIZE, detail),
+            ):
+                for index, (text, style) in enumerate(heading, 1):
+                    sheet.write(text, middle, start + index * (size + 1.5), style, ha="center")
         top += head
         for row, lines, height in zip(rows, captions, heights, strict=True):
             for index, line in enumerate(lines):
@@ -122,6 +127,23 @@ def _wrap(pieces: Sequence[Piece], width: float) -> list[list[Piece]]:
             lines[-1].append((word, style))
             used += needed
     return lines
+
+
+def _break(text: str, style: dict[str, Any], width: float) -> list[Piece]:
+    """Return a name or setting as centred lines no wider than ``width`` points.
+
+    It is broken after spaces, ``_``, ``=`` and ``-``; what is still too wide is written smaller.
+    """
+    lines: list[str] = []
+    for part in re.findall(r"[^\s_=-]*[_=-]?|\s+", text):
+        if lines and _width(lines[-1] + part.rstrip(), style) <= width:
+            lines[-1] += part
+        elif part.strip():
+            lines.append(part)
+    lines = [line.strip() for line in lines]
+    widest = max((_width(line, style) for line in lines), default=0.0)
+    smaller = {**style, "size": style["size"] * min(1.0, width / widest if widest else 1.0)}
+    return [(line, smaller) for line in lines]
 
 
 def _width(text: str, style: dict[str, Any]) -> float:

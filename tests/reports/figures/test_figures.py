@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from report_runs import trade_off_scores, write_scores
 
@@ -15,7 +17,8 @@ from icd_bench.errors import UnknownName, UsageError
 from icd_bench.reports.curves import trade_off
 from icd_bench.reports.figures import draw_figures
 from icd_bench.reports.figures.bars import category_name
-from icd_bench.reports.figures.selection import sample_rows, shown_methods
+from icd_bench.reports.figures.selection import SampleRow, sample_rows, shown_methods
+from icd_bench.reports.figures.sheet import Heading, draw_sheet
 from icd_bench.reports.figures.style import file_name
 from icd_bench.reports.figures.words import Words, changed_words
 from icd_bench.reports.joined_runs import join_runs
@@ -183,3 +186,22 @@ def test_the_table_command_takes_marks(run: Path, capsys: pytest.CaptureFixture[
     assert "textbf" not in out
     assert r"$\pm$ 0" not in out
     assert r"\underline" in out
+
+
+def test_long_names_above_narrow_columns_do_not_overlap() -> None:
+    names = ["direct_inversion", "edit_friendly", "instructpix2pix", "icd", "renoise"] * 3
+    headings = [Heading(name, "guidance_scale=7.5 cross_replace=0.8") for name in names]
+    row = SampleRow("s0", "", "a cat", "a dog", (None,) * len(names))
+    figure = draw_sheet([row], headings)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [
+        text.get_window_extent(canvas.get_renderer())
+        for text in figure.texts
+        if text.get_ha() == "center"
+    ]
+    assert len(boxes) >= 2 * len(names)
+    for one, other in itertools.combinations(boxes, 2):
+        assert min(one.x1, other.x1) - max(one.x0, other.x0) < 1 or (
+            min(one.y1, other.y1) - max(one.y0, other.y0) < 1
+        )
