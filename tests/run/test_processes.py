@@ -185,14 +185,17 @@ execute(request, QuietProgress(), FakeModels())
 """
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.fault("a killed driver of a cluster")
 def test_a_killed_driver_of_a_cluster_goes_on_where_it_was(run: Run, place: Path) -> None:
     pytest.importorskip("ray", reason="the extra is not installed: pip install icd-bench[ray]")
     folder = place / "many"
     command = [sys.executable, "-c", DRIVER, WAITING, str(folder)]
     with subprocess.Popen(command) as driver:
-        wait_until(lambda: len(stored_pictures(folder)) >= 4)
-        driver.kill()
+        try:
+            wait_until(lambda: len(stored_pictures(folder)) >= 4)
+        finally:
+            driver.kill()
     kept = {path: path.stat().st_mtime_ns for path in stored_pictures(folder)}
     workers = [int(path.name.partition("-")[2]) for path in place.glob("worker-*")]
     assert workers
@@ -213,8 +216,8 @@ def stored_pictures(folder: Path) -> list[Path]:
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    """Wait for what must come within a minute."""
-    limit = time.monotonic() + 60
+    """Wait for what must come; a cluster takes its time to begin on a busy machine."""
+    limit = time.monotonic() + 240
     while not holds():
         assert time.monotonic() < limit
         time.sleep(0.05)
