@@ -48,6 +48,8 @@ FIFTHS = "0.2,0.4,0.6,0.8,1.0"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 LEAST_RATIO = 5.0
 """Of iCD's sweep."""
+REPEATS = 3
+"""Of the measurement of what the harness adds; the middle one counts."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +66,17 @@ class Workload:
 
 WORKLOADS = (
     Workload("icd", (f"cross_replace={FIFTHS}", f"self_replace={FIFTHS}"), alone=24, together=16),
-    Workload("npi", ("default",), alone=4, together=4),
-    Workload("nti", ("default",), alone=2, together=2),
-    Workload("direct_inversion", ("default",), alone=4, together=4),
-    Workload("edit_friendly", ("default",), alone=4, together=4),
+    Workload("npi", ("default",), alone=4, together=2),
+    Workload("nti", ("default",), alone=2, together=1),
+    Workload("direct_inversion", ("default",), alone=4, together=2),
+    Workload("edit_friendly", ("default",), alone=4, together=2),
     Workload(
         "infedit",
         ("cross_replace=0.3,0.5,0.7,0.9", "self_replace=0.3,0.5,0.7,0.9"),
         alone=6,
         together=4,
     ),
-    Workload("renoise", ("default",), alone=6, together=8),
+    Workload("renoise", ("default",), alone=6, together=6),
 )
 
 
@@ -155,7 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     backbone = models.load(models.find("scenes"), device, dtype)
     workloads = [w for w in WORKLOADS if not options.methods or w.method in options.methods]
     results = [measure(workload, backbone) for workload in workloads]
-    overhead = measure_overhead(WORKLOADS[0], backbone)
+    overheads = [measure_overhead(WORKLOADS[0], backbone) for _ in range(REPEATS)]
+    overhead = sorted(overheads, key=lambda one: one.over_unet)[REPEATS // 2]
     place = hardware() | {"device": device, "dtype": dtype}
     content = {
         "hardware": place,
