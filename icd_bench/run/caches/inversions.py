@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 from icd_bench.api import Inversion, NoiseLatents
 from icd_bench.run.overlap import Behind
@@ -52,18 +51,15 @@ class NoInversions:
         """Do nothing."""
 
 
-class InversionsBehind:
-    """A store whose files a thread writes; what waits to be written is found, too.
-
-    Leaving the ``with`` waits for the thread, also after an interrupt or an error.
-    """
+class InversionsBehind(Behind[Mapping[str, StoredInversion]]):
+    """A store whose files a thread writes; what waits to be written is found, too."""
 
     def __init__(self, store: InversionStore) -> None:
+        super().__init__(self._write)
         self._store = store
         self.problems = store.problems
         """What a person must be told, one line each."""
         self._waiting: dict[str, StoredInversion] = {}
-        self._writing = Behind(self._write)
 
     def load(self, key: str, device: str) -> StoredInversion | None:
         """Return an inversion, None where there is none."""
@@ -72,23 +68,12 @@ class InversionsBehind:
     def save(self, inversions: Mapping[str, StoredInversion]) -> None:
         """Let the inversions of one batch be kept."""
         self._waiting.update(inversions)
-        self._writing.put(inversions)
+        self.put(inversions)
 
     def _write(self, inversions: Mapping[str, StoredInversion]) -> None:
         self._store.save(inversions)
         for key in inversions:
             self._waiting.pop(key, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._writing.__exit__(kind, error, traceback)
 
 
 def split_inversion(inversion: Inversion, count: int, seconds: float) -> list[StoredInversion]:
