@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Barrier
 
 import torch
 from safetensors.torch import load, save
@@ -154,6 +156,28 @@ def alone_as_in_a_sweep(subject: Subject) -> str:
     return f"{len(subject.settings)} settings, largest difference {worst:.1g}"
 
 
+def apart_in_threads(subject: Subject) -> str:
+    """Calls at once, each with its twin of the model, do not see each other."""
+    inverted = Barrier(len(subject.samples))
+
+    def edit(row: int) -> Tensor:
+        backbone, alone = subject.backbone.twin(), rows_of(subject.batch, [row])
+        try:
+            inversion = subject.method.invert(backbone, alone, subject.settings[0])
+        finally:
+            inverted.wait()  # so that what one call leaves in the method meets another's
+        return subject.method.edit(backbone, alone, inversion, subject.settings).images[0]
+
+    with ThreadPoolExecutor(len(subject.samples)) as threads:
+        images = torch.stack(list(threads.map(edit, range(len(subject.samples)))))
+    worst = largest(images, subject.together.images)
+    expect(
+        worst <= TOLERANCE,
+        f"calls at once differ by {worst:.2g} from one alone; keep nothing of a call in the method",
+    )
+    return f"{len(images)} at once, largest difference {worst:.1g}"
+
+
 def bounded(subject: Subject) -> str:
     """A limit on the rows of a U-Net call changes no edit."""
     before = subject.backbone.max_rows
@@ -263,6 +287,7 @@ CHECKS: dict[str, Check] = {
     "seeds": independent_of_the_global_seed,
     "batch invariance": alone_as_in_a_batch,
     "sweep invariance": alone_as_in_a_sweep,
+    "threads": apart_in_threads,
     "micro-batches": bounded,
     "stored inversion": storable,
     "shared inversion": shared_by_settings,

@@ -88,6 +88,21 @@ class Forgetful(Sound):
         return Inversion({"noise": inversion.tensors["noise"][:1]})
 
 
+class Recalling(Sound):
+    """Keeps what it inverted in itself, where the next call finds it."""
+
+    def invert(self, backbone: Backbone, batch: Batch, setting: Any) -> Inversion:
+        inversion = super().invert(backbone, batch, setting)
+        self.inverted = inversion.tensors["noise"]
+        return inversion
+
+    def edit(
+        self, backbone: Backbone, batch: Batch, inversion: Inversion, settings: Sequence[Any]
+    ) -> Edits:
+        recalled = Inversion({"noise": self.inverted}, inversion.nfe)
+        return super().edit(backbone, batch, recalled, settings)
+
+
 class Greedy(Sound):
     """Its inversion reads an edit field."""
 
