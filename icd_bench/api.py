@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Stage = Literal["inversion", "edit"]
 Direction = Literal["higher", "lower", "neither"]
 """Which values are better; a metric of which neither are is shown, and never ranks anything."""
+Range = tuple[float | None, float | None]
+"""Smallest and largest possible value; None where there is no limit."""
 
 
 # ----------------------------------------------------------------------------- samples
@@ -290,7 +292,7 @@ class MetricInfo:
     """Parts of a sample besides source and edit: "mask", "target", "scene"."""
     group: Literal["preservation", "editing", "truth", "quality"] = "preservation"
     """What it says: source kept, prompt followed, agreement with the true edit, realism."""
-    range: tuple[float | None, float | None] = (None, None)
+    range: Range = (None, None)
     """Smallest and largest possible value; None where there is no limit."""
     on_request: bool = False
     """Computed only where it is named, by the user, the benchmark or the protocol."""

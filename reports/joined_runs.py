@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from icd_bench.api import Direction
+from icd_bench.api import Direction, Range
 from icd_bench.errors import UsageError
 from icd_bench.run.scoring.conditions import Conditions
 from icd_bench.run.storage.edit_sets import GROUP
@@ -51,13 +51,13 @@ def join_runs(paths: Sequence[Path]) -> JoinedRuns:
         CorruptRun: a run cannot be read.
     """
     joined = JoinedRuns(pd.DataFrame())
-    cards: dict[str, dict[str, Mapping[str, str]]] = {}
+    cards: dict[str, dict[str, Mapping[str, Any]]] = {}
     sets: list[Mapping[str, Any]] = []
     frames = []
     for path in paths:
         folder = RunFolder.open(path)
         frame = folder.read_results()
-        metrics: dict[str, Mapping[str, str]] = frame.attrs["metrics"]
+        metrics: dict[str, Mapping[str, Any]] = frame.attrs["metrics"]
         sets += frame.attrs.get("sets", [])
         frame.attrs.clear()
         for name, card in metrics.items():
@@ -76,7 +76,7 @@ def join_runs(paths: Sequence[Path]) -> JoinedRuns:
     return joined
 
 
-def _columns(name: str, cards: Mapping[str, Mapping[str, str]]) -> Iterator[Column]:
+def _columns(name: str, cards: Mapping[str, Mapping[str, Any]]) -> Iterator[Column]:
     """Yield a column for each signature of a metric."""
     for number, (signature, card) in enumerate(cards.items(), start=1):
         yield Column(
@@ -87,11 +87,18 @@ def _columns(name: str, cards: Mapping[str, Mapping[str, str]]) -> Iterator[Colu
             unit=card["unit"],
             group=card["group"],
             signature=signature,
+            range=_range(card),
         )
 
 
+def _range(card: Mapping[str, Any]) -> Range:
+    """Return the limits of a metric; runs of older versions do not have them."""
+    low, high = card.get("range", (None, None))
+    return low, high
+
+
 def _take_sets(joined: JoinedRuns, sets: Sequence[Mapping[str, Any]]) -> None:
-    cards: dict[str, dict[str, Mapping[str, str]]] = {}
+    cards: dict[str, dict[str, Mapping[str, Any]]] = {}
     for score in sets:
         cards.setdefault(score["metric"], {}).setdefault(score["signature"], score["card"])
     joined.set_columns = [c for name, known in cards.items() for c in _columns(name, known)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from icd_bench.api import Direction
+from icd_bench.api import Direction, Range
 from icd_bench.stats.intervals import MeanInterval
 
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
@@ -25,6 +25,8 @@ class Column:
     group: str
     """preservation, editing, truth or quality."""
     signature: str
+    range: Range = (None, None)
+    """Smallest and largest possible value; None where there is no limit."""
 
     @property
     def heading(self) -> str:

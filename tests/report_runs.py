@@ -12,9 +12,10 @@ from stored_runs import FAILED, digest_of, stored_run
 from icd_bench.run.reading.prepare import to_png
 
 CARDS = {
-    "psnr": ("PSNR", "higher", "dB", "preservation"),
-    "lpips": ("LPIPS", "lower", "", "preservation"),
-    "clip_text": ("CLIP text similarity", "higher", "cosine", "editing"),
+    "psnr": ("PSNR", "higher", "dB", "preservation", (0, None)),
+    "lpips": ("LPIPS", "lower", "", "preservation", (0, None)),
+    "clip_text": ("CLIP text similarity", "higher", "cosine", "editing", (-1, 1)),
+    "attribute_edited": ("Edited attributes", "higher", "share", "editing", (0, 1)),
 }
 CATEGORIES = ("0_random", "1_change_object", "6_change_colour")
 PROMPTS = (
@@ -81,7 +82,7 @@ def write_scores(
             edits = {names[index]: _png(index, 120, side) for index in shown}
             run.add_cells(method, setting, cells, edits, **where)
             for metric, column in values.items():
-                title, direction, unit, group = CARDS[metric]
+                title, direction, unit, group, limits = CARDS[metric]
                 run.add_metric(
                     metric,
                     dict(zip(names, column, strict=True)),
@@ -90,6 +91,7 @@ def write_scores(
                     direction=direction,
                     unit=unit,
                     group=group,
+                    range=list(limits),
                 )
     return path
 

@@ -221,7 +221,7 @@ def _curve(
     y = front.second_at(levels[None])[0]
     drawn = Fronts.of(draws).second_at(np.broadcast_to(levels, (len(draws), PLACES)))
     low, high = simultaneous_band(y, drawn, len(grid.samples), level)
-    ends = (low, high) if axes[1].sign > 0 else (-high, -low)
+    ends = np.stack((low, high) if axes[1].sign > 0 else (-high, -low)).clip(*axes[1].limits)
     order = slice(None) if axes[0].sign > 0 else slice(None, None, -1)
     return Curve(
         method=method,

@@ -29,6 +29,9 @@ _CLEAR = 8.0
 _WIDTH_TO_HEIGHT = 1.8
 """Of a label: what is beside it must be farther away than what is above."""
 
+_ROOM_AT_LIMITS = 0.03
+"""Share of an axis that is shown beyond the largest or smallest possible value."""
+
 MOST_LABELS = 10
 """A method with more points has no labels at them."""
 MOST_INNER_LABELS = 18
@@ -52,6 +55,7 @@ def draw(trade_off: TradeOff, width: float = 6.3, height: float = 4.3) -> Figure
         _draw_front(axes, trade_off)
         _frame(axes, trade_off)
         _draw_anchors(axes, trade_off)
+        _cut_at_limits(axes, trade_off)
         _draw_legend(figure, trade_off)
         figure.draw_without_rendering()
         _label_points(axes, trade_off)
@@ -146,7 +150,9 @@ def _draw_region(axes: Axes, point: Point, colour: str, trade_off: TradeOff) -> 
     angle = np.linspace(0, 2 * np.pi, 73)
     across = radius * errors[0] * np.cos(angle)
     up = radius * errors[1] * (shared * np.cos(angle) + np.sqrt(1 - shared**2) * np.sin(angle))
-    outline = np.stack([point.x.mean + across, point.y.mean + up], axis=1)
+    x = np.clip(point.x.mean + across, *trade_off.x.limits)
+    y = np.clip(point.y.mean + up, *trade_off.y.limits)
+    outline = np.stack([x, y], axis=1)
     axes.add_patch(Polygon(outline, fc="none", ec=colour, lw=0.6, alpha=0.55, zorder=2))
 
 
@@ -231,6 +237,17 @@ def _draw_anchors(axes: Axes, trade_off: TradeOff) -> None:
         axes.text(
             0.99, 0.015, text, transform=axes.transAxes, ha="right", fontsize=7, color=GREY
         )  # fmt: skip
+
+
+def _cut_at_limits(axes: Axes, trade_off: TradeOff) -> None:
+    """Show no values that a score cannot have, apart from room for a mark at its limits."""
+    for axis, (start, end), set_bound in (
+        (trade_off.x, axes.get_xbound(), axes.set_xbound),
+        (trade_off.y, axes.get_ybound(), axes.set_ybound),
+    ):
+        low, high = axis.limits
+        room = _ROOM_AT_LIMITS * (end - start)
+        set_bound(max(start, low - room), min(end, high + room))
 
 
 def _is_far(value: float, low: float, high: float) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from icd_bench.api import Direction
+from icd_bench.api import Direction, Range
 from icd_bench.reports.table_model import ARROWS
 from icd_bench.stats.intervals import MeanInterval
 from icd_bench.stats.joint import Estimate
@@ -24,11 +25,19 @@ class Axis:
     """Towards better values."""
     unit: str
     signature: str
+    range: Range = (None, None)
+    """Smallest and largest possible value; None where there is no limit."""
 
     @property
     def sign(self) -> int:
         """1 where more is better or neither is, otherwise -1."""
         return -1 if self.direction == "lower" else 1
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The range, with infinities where there is no limit."""
+        low, high = self.range
+        return -math.inf if low is None else low, math.inf if high is None else high
 
     @property
     def label(self) -> str:
@@ -73,7 +82,8 @@ class Curve:
     """Levels from one end of the front to the other; empty where the front is one point."""
     y: tuple[float, ...]
     low: tuple[float, ...]
-    """Band that holds the whole curve; NaN at levels that under half of the draws reach."""
+    """Band that holds the whole curve, cut where y cannot be; NaN at levels that under half of the
+    draws reach."""
     high: tuple[float, ...]
     hypervolume: Estimate
     """Area between the reference point and the method's front, in units of x times y."""

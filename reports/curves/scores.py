@@ -21,8 +21,12 @@ from .model import Axis
 Floats = NDArray[np.float64]
 
 COSTS = {
-    "nfe": Axis("nfe", "U-Net rows of an edit", "lower", "rows", "counted by the backbone"),
-    "seconds": Axis("seconds", "Time of an edit", "lower", "s", "share of its batches' time"),
+    "nfe": Axis(
+        "nfe", "U-Net rows of an edit", "lower", "rows", "counted by the backbone", (0, None)
+    ),
+    "seconds": Axis(
+        "seconds", "Time of an edit", "lower", "s", "share of its batches' time", (0, None)
+    ),
 }
 """Columns that every run has and that can be an axis as a metric can."""
 
@@ -101,7 +105,7 @@ def find_axis(joined: JoinedRuns, metric: str) -> Axis:
             "compared: score the runs again with one version, or name runs that agree"
         )
     (column,) = found
-    return Axis(metric, column.title, column.direction, column.unit, column.signature)
+    return Axis(metric, column.title, column.direction, column.unit, column.signature, column.range)
 
 
 def score_grid(joined: JoinedRuns, cells: pd.DataFrame, x: str, y: str) -> ScoreGrid:

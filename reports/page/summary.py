@@ -105,6 +105,7 @@ def _column(column: Column) -> dict[str, Any]:
         "title": column.title,
         "unit": column.unit,
         "direction": column.direction,
+        "range": column.range,
         "group": column.group,
         "question": GROUP_TITLES.get(column.group, column.group),
         "signature": column.signature,

@@ -207,6 +207,7 @@ def _declare(writer: RunWriter, metric: Metric | SetMetric, protocol: Protocol) 
         "title": info.title,
         "direction": info.direction,
         "unit": info.unit,
+        "range": list(info.range),
         "group": info.group,
         "citation": info.citation,
     }

@@ -80,12 +80,13 @@ function keyOf(points, trades) {
 function drawChart(points, trades, x, y, width, cut, tip) {
   const height = Math.round(Math.min(500, Math.max(300, width * 0.55)));
   const edge = { left: 58, right: 18, top: 30, bottom: 46 };
-  const ends = (name) => {
+  const ends = (name, { range: [low, high] = [null, null] }) => {
     const competitors = points.filter((point) => !point.row.anchor);
     const told = competitors.length ? [...competitors, ...points.filter((p) => p.row.anchor && near(p, competitors, name))] : points;
-    return told.flatMap((p) => [p[name].mean, p[name].low, p[name].high]).filter(isFinite);
+    const within = (value) => Math.min(Math.max(value, low ?? -Infinity), high ?? Infinity);
+    return told.flatMap((p) => [p[name].mean, p[name].low, p[name].high]).filter(isFinite).map(within);
   };
-  const scaleOf = (axis, name, range) => (axis.cost ? logScale : linearScale)(ends(name), range, width < 480 ? 4 : 6);
+  const scaleOf = (axis, name, range) => (axis.cost ? logScale : linearScale)(ends(name, axis), range, width < 480 ? 4 : 6);
   const across = scaleOf(x, "x", [edge.left, width - edge.right]);
   const up = scaleOf(y, "y", [height - edge.bottom, edge.top]);
   const drawing = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${axisTitle(y)} against ${axisTitle(x)}` });

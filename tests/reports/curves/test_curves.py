@@ -16,6 +16,7 @@ from report_runs import trade_off_scores, write_scores
 
 from icd_bench.errors import SignatureMismatch, UnknownName, UsageError
 from icd_bench.reports.curves import TradeOff, summary, trade_off, write
+from icd_bench.reports.curves.drawing import draw
 from icd_bench.stats.intervals import MeanInterval, mean_interval
 from icd_bench.stats.pareto import hypervolume
 
@@ -91,6 +92,23 @@ def test_curves_go_through_their_points(found: TradeOff) -> None:
         assert all(low < value < high for low, value, high in inside)
 
 
+def test_bands_and_axes_hold_only_values_that_a_score_can_have(tmp_path: Path) -> None:
+    scores = {
+        ("icd", strength): {
+            "psnr": SCORES["icd", strength]["psnr"],
+            "attribute_edited": (np.arange(SAMPLES) % 20 >= 3 - i).astype(float),
+        }
+        for i, strength in enumerate(STRENGTHS)
+    }
+    path = write_scores(tmp_path / "run", scores, samples=SAMPLES)
+    shares = trade_off([path], "psnr", "attribute_edited", resamples=500)
+    (curve,) = shares.curves
+    assert max(high for high in curve.high if not math.isnan(high)) == 1
+    assert max(point.y.high for point in shares.points) > 1
+    (axes,) = draw(shares).axes
+    assert axes.get_ylim()[1] < 1.02
+
+
 def test_hypervolume_is_the_area_over_the_reference(run: Path, found: TradeOff) -> None:
     points = np.array([[mean("icd", s, "psnr"), mean("icd", s, "clip_text")] for s in STRENGTHS])
     area = found.curves[0].hypervolume
@@ -103,7 +121,7 @@ def test_hypervolume_is_the_area_over_the_reference(run: Path, found: TradeOff) 
 
 def test_less_can_be_better(tmp_path: Path) -> None:
     mirrored = {
-        key: {"lpips": -scores["psnr"], "clip_text": scores["clip_text"]}
+        key: {"lpips": 50 - scores["psnr"], "clip_text": scores["clip_text"]}
         for key, scores in SCORES.items()
     }
     path = write_scores(tmp_path / "run", mirrored, samples=SAMPLES)
@@ -115,7 +133,7 @@ def test_less_can_be_better(tmp_path: Path) -> None:
         resamples=300,
     )
     for a, b in zip(flipped.curves, plain.curves, strict=True):
-        assert a.x == pytest.approx([-x for x in reversed(b.x)])
+        assert a.x == pytest.approx([50 - x for x in reversed(b.x)])
         assert a.y == pytest.approx(list(reversed(b.y)))
         np.testing.assert_allclose(a.low, b.low[::-1], atol=1e-9)
         assert a.hypervolume.value == pytest.approx(b.hypervolume.value)
@@ -123,7 +141,8 @@ def test_less_can_be_better(tmp_path: Path) -> None:
     assert [c.difference.value for c in flipped.claims] == pytest.approx(
         [c.difference.value for c in plain.claims]
     )
-    assert flipped.claims[0].shared == pytest.approx([-x for x in plain.claims[0].shared[::-1]])
+    shared = [50 - x for x in plain.claims[0].shared[::-1]]
+    assert flipped.claims[0].shared == pytest.approx(shared)
     swapped = trade_off([path], "clip_text", "lpips", resamples=300)
     assert swapped.claims[0].difference.value < 0
     assert swapped.claims[0].better(swapped.y, 0.95) == "icd"
