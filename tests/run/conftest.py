@@ -8,12 +8,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from fake_runs import Run
 from run_fakes import FakeModels, here
 
 from icd_bench.run import RunFolder, RunRequest, RunSummary, execute
 from icd_bench.run.progress import QuietProgress
-
-Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 
 
 @pytest.fixture

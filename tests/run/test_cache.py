@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
+from fake_runs import Run
 from run_fakes import FakeModels, here
 
 from icd_bench.errors import UsageError
-from icd_bench.run import RunRequest, RunSummary, make_plan
+from icd_bench.run import RunRequest, make_plan
 from icd_bench.run.caches.cache import (
     InversionCache,
     cache_home,
@@ -24,8 +24,6 @@ from icd_bench.run.caches.cache import (
 )
 from icd_bench.run.caches.inversions import StoredInversion
 from icd_bench.run.estimate import estimate
-
-Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 
 
 def inversion(value: float = 0.5, numbers: int = 100, **changes: Any) -> StoredInversion:

@@ -9,16 +9,15 @@ from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
+from fake_runs import Run
 from run_fakes import FakeModel, FakeModels, here
 
 from icd_bench.errors import MissingWeights, WorkersFailed
 from icd_bench.registry import load_from_file
-from icd_bench.run import RunSummary
 from icd_bench.run.engines.dispatch import STILLBORN, TRIES, Dispatcher, Ended, News
 from icd_bench.run.engines.engine import FinishedCell, Job
 from icd_bench.run.engines.tasks import Post, Task, Worker
 
-Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 Ends = Callable[[tuple[str, ...], int], bool]
 TIMES = ["seconds_invert", "seconds_edit"]
 ENGINE = f"{__file__}:FragileEngine"

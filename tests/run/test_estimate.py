@@ -8,16 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
+from fake_runs import Run
 from run_fakes import FakeModels, here
 
-from icd_bench.run import RunRequest, RunSummary, make_plan
+from icd_bench.run import RunRequest, make_plan
 from icd_bench.run.caches.cache import inversions_home
 from icd_bench.run.caches.measurements import EditCost, Measurements, average
 from icd_bench.run.estimate import Estimate, MethodEstimate, estimate, measure
 
-Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 SWEEP = ("strength=0.2,0.8",)
 
 

@@ -18,15 +18,15 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from fake_runs import Run
 from run_fakes import FILE, FakeBackbone, FakeModels, here
 
 from icd_bench.errors import CorruptRun, RunLocked, StorageFailed
 from icd_bench.registry import load_from_file
-from icd_bench.run import RunFolder, RunRequest, RunSummary, execute, runner
+from icd_bench.run import RunFolder, RunRequest, execute, runner
 from icd_bench.run import manifest as run_manifest
 from icd_bench.run.progress import QuietProgress
 
-Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 TIMES = ["seconds_invert", "seconds_edit"]
 
 

@@ -2,18 +2,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import pandas as pd
 import pytest
+from fake_runs import Run
 from run_fakes import here
 
 from icd_bench.registry import load_from_file
-from icd_bench.run import RunSummary
 from icd_bench.run.overlap import Behind, ahead
-
-Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 
 
 def test_ahead_keeps_the_order() -> None:

@@ -13,12 +13,13 @@ from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
+from fake_runs import Run
 from run_fakes import Tint
 
 from icd_bench import registry
 from icd_bench.api import Batch, Edits, Inversion, MethodInfo, Setting
 from icd_bench.errors import UsageError, WorkersFailed
-from icd_bench.run import RunFolder, RunSummary
+from icd_bench.run import RunFolder
 from icd_bench.run.engines import deadline as deadlines
 from icd_bench.run.engines.processes import (
     VISIBLE,
@@ -29,7 +30,6 @@ from icd_bench.run.engines.processes import (
 )
 from icd_bench.run.engines.ray_engine import workers_of
 
-Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 TIMES = ["seconds_invert", "seconds_edit"]
 PLACE = "ICD_BENCH_TEST_PLACE"
 MORTAL, STUCK, WAITING = (f"{__file__}:{name}" for name in ("Mortal", "Stuck", "Waiting"))

@@ -10,12 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from fake_runs import Run
 from run_fakes import FakeBackbone, FakeModels
 
-from icd_bench.run import RunSummary
 from icd_bench.run.engines.streams import side_by_side
-
-Run = Callable[..., tuple[RunSummary, pd.DataFrame]]
 
 
 @pytest.fixture(autouse=True)
