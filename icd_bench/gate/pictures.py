@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from icd_bench.errors import BadSample
+from icd_bench.file_names import file_name
 from icd_bench.gate.compare import Change
 from icd_bench.gate.measure import DIGEST_LENGTH
 from icd_bench.pictures import read_picture
@@ -53,7 +53,7 @@ def save_worst(
         strip = [picture for path in paths if (picture := _read(path)) is not None]
         if not strip:
             continue
-        path = folder / f"{place:02d}-{_file_name(f'{change.arm}-{change.sample_id}')}.png"
+        path = folder / f"{place:02d}-{file_name(f'{change.arm}-{change.sample_id}')}.png"
         write_file(path, to_png(side_by_side(strip)))
         written.append(path)
     return written
@@ -99,7 +99,3 @@ def _read(path: Path) -> NDArray[np.uint8] | None:
         return read_picture(path)
     except BadSample:
         return None
-
-
-def _file_name(text: str) -> str:
-    return re.sub(r"[^\w+-]+", "_", text, flags=re.ASCII)[:80]

@@ -83,12 +83,10 @@ def _draw_method(axes: Axes, trade_off: TradeOff, method: str, index: int) -> No
             mew=1.3,
             zorder=5,
         )
-    for choice in trade_off.choices:
-        for point in points:
-            if choice.method == method and choice.setting == point.setting:
-                axes.plot(
-                    point.x.mean, point.y.mean, "o", ms=13, mfc="none", mec=colour, mew=1, zorder=4
-                )
+        if trade_off.is_chosen(point):
+            axes.plot(
+                point.x.mean, point.y.mean, "o", ms=13, mfc="none", mec=colour, mew=1, zorder=4
+            )
 
 
 def _label_points(axes: Axes, trade_off: TradeOff) -> None:
@@ -269,13 +267,14 @@ def _draw_legend(figure: Figure, trade_off: TradeOff) -> None:
     figure.legend(
         handles=handles, loc="outside upper left", ncols=3 if len(handles) in (5, 6) else 4
     )
+    points = [point for point in trade_off.points if not point.anchor]
     has_fronts = not isnan(trade_off.reference[0])
     keys = [
         f"{trade_off.samples} samples",
         f"{'bands' if len(trade_off.points) > MOST_REGIONS else 'ellipses and bands'}: "
         f"{trade_off.level:.0%}",
         *(["fill: probability of being on the Pareto front (dashed)"] if has_fronts else []),
-        *(["ring: chosen on dev samples"] if trade_off.choices else []),
+        *(["ring: chosen on dev samples"] if any(map(trade_off.is_chosen, points)) else []),
     ]
     figure.supxlabel(" · ".join(keys), fontsize=7, color=GREY)
 

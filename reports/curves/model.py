@@ -158,3 +158,9 @@ class TradeOff:
     def methods(self) -> tuple[str, ...]:
         """The methods that are compared, in order."""
         return tuple(curve.method for curve in self.curves)
+
+    def is_chosen(self, point: Point) -> bool:
+        """Return whether a point is what the dev samples choose among several of its method."""
+        rivals = [p for p in self.points if p.method == point.method and not p.anchor]
+        chosen = [c.setting for c in self.choices if c.method == point.method]
+        return len(rivals) > 1 and point.setting in chosen

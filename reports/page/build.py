@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icd_bench.errors import StorageFailed, UsageError
-from icd_bench.reports.joined_runs import join_runs
+from icd_bench.reports.joined_runs import JoinedRuns, join_runs
 from icd_bench.reports.table import table_of
 
 from .changes import changes
@@ -22,6 +22,9 @@ from .trade_offs import axis_pairs, trade_offs
 from .writing import INDEX, write_file, write_folder
 
 Progress = Callable[[int, int], None]
+
+MOST_NAMED = 4
+"""A title with more methods counts them."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def _content(
     trades = trade_offs(joined, table, axis_pairs(scored, first["axes"]))
     changed, change_sheets = changes(sources, layout)
     first |= {
-        "title": " + ".join(dict.fromkeys(path.name for path in paths)),
+        "title": _title(joined),
         "trades": list(trades),
         "changes": bool(changed),
     }
@@ -107,6 +110,16 @@ def _content(
         **{f"trade-{i}": trade for i, trade in enumerate(trades.values())},
     }
     return Content(first, parts, sections), [*sheets, *change_sheets]
+
+
+def _title(joined: JoinedRuns) -> str:
+    """Return what is compared, and on what."""
+    methods = [name for name in joined.methods if name not in joined.anchors] or joined.methods
+    if len(methods) > MOST_NAMED:
+        named = f"{len(methods)} methods"
+    else:
+        named = " and ".join(filter(None, [", ".join(methods[:-1]), methods[-1]]))
+    return f"{named} on {', '.join(map(str, joined.cells['benchmark'].unique()))}"
 
 
 def _check_free(place: Path, single_file: bool) -> None:

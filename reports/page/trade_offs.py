@@ -85,7 +85,6 @@ def _said(
     except (UsageError, SignatureMismatch) as error:
         return {"refused": without_folders(str(error))}
     at = {id(p): places[(*p.cells.values(), _text(p.setting))] for p in found.points}
-    chosen = {(choice.method, _text(choice.setting)) for choice in found.choices}
     first = {point.method: at[id(point)] for point in reversed(found.points)}
     return {
         "samples": found.samples,
@@ -98,7 +97,7 @@ def _said(
                 "y": _ends(point.y),
                 "front": point.on_front,
                 "chance": _number(point.p_front),
-                "chosen": (point.method, _text(point.setting)) in chosen,
+                "chosen": found.is_chosen(point),
             }
             for point in found.points
         ],

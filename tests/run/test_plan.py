@@ -3,7 +3,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from run_fakes import FakeModel, FakeModels, here
@@ -71,9 +73,25 @@ def test_unusable_rows_and_duplicates_stay_in_the_plan(plan_of: Callable[..., Pl
 
 def test_the_name_says_what_is_run_and_is_stable(plan_of: Callable[..., Plan]) -> None:
     name = plan_of(methods=here("Tint", "Copy"), limit=3).name()
-    assert name.startswith("tint+copy-ten-fake-n3-")
+    assert name.startswith("tint-ten-fake-n3-")
     assert name == plan_of(methods=here("Tint", "Copy"), limit=3).name()
     assert name != plan_of(methods=here("Tint", "Copy"), limit=3, seed=1).name()
+
+
+def test_the_name_of_many_methods_is_short_and_keeps_its_digest(
+    plan_of: Callable[..., Plan],
+) -> None:
+    plan = plan_of(methods=here("Tint"), limit=3)
+
+    def named(*names: str) -> Plan:
+        cards = [replace(plan.methods[0].info, name=name) for name in names]
+        methods = [replace(plan.methods[0], method=SimpleNamespace(info=card)) for card in cards]
+        return replace(plan, methods=tuple(methods))
+
+    many = [f"method{number}" for number in range(9)]
+    assert named(*many).name().startswith("method0+method1+method2+6-more-ten-fake-n3-")
+    long = [name * 20 for name in many]
+    assert named(*long).name() != named(*long[:-1], "other").name()
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,15 @@ from functools import cached_property
 from hashlib import sha256
 
 from icd_bench.api import BenchmarkInfo, Method, MethodInfo, Setting
+from icd_bench.file_names import file_name_with_digest
 from icd_bench.protocols import NATIVE
 from icd_bench.run.cells import CellIdentity, canonical_json, content_id, inversion_id
 from icd_bench.run.planning.rows import Row, UnusableRow
 from icd_bench.run.planning.seeds import sample_seed
 from icd_bench.run.planning.sources import Model
+
+MOST_NAMED = 4
+"""Methods that the name of a run's folder tells."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,7 @@ class Plan:
         )
 
     def name(self) -> str:
-        """Return a folder name: what is run in words, and a digest of all of it."""
+        """Return a folder name: what is run in words, without reference lines, and a digest."""
         digest = content_id(
             {
                 "methods": [
@@ -170,10 +174,13 @@ class Plan:
                 "protocol": self.protocol,
             }
         )
-        names = "+".join(planned.info.name for planned in self.methods)
+        names = [planned.info.name for planned in self.methods if not planned.info.anchor]
+        if len(names) > MOST_NAMED:
+            names = [*names[: MOST_NAMED - 1], f"{len(names) - MOST_NAMED + 1}-more"]
         bench = self.benchmark.name + (f"-{self.split}" if self.split else "")
         size = self.subset or f"n{self.coverage}"
-        return file_name(f"{names}-{bench}-{self.model.name}-{size}-{digest[:8]}")
+        words = [*filter(None, ["+".join(names)]), bench, self.model.name, size]
+        return file_name_with_digest("-".join(words), digest)
 
 
 def needs_of(info: MethodInfo, setting: Setting) -> frozenset[str]:
@@ -184,8 +191,3 @@ def needs_of(info: MethodInfo, setting: Setting) -> frozenset[str]:
 def all_needs(planned: Sequence[PlannedMethod]) -> frozenset[str]:
     """Return the parts of a model that some setting of some method needs."""
     return frozenset().union(*(needs_of(p.info, s) for p in planned for s in p.settings))
-
-
-def file_name(text: str) -> str:
-    """Return a text with every character replaced that a file's name should not have."""
-    return "".join(c if c.isalnum() or c in "+-_." else "_" for c in text)[:150]

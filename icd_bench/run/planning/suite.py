@@ -18,9 +18,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from icd_bench.api import Method
 from icd_bench.errors import UsageError
+from icd_bench.file_names import file_name
 from icd_bench.protocols import NATIVE
 from icd_bench.registry import suggest
-from icd_bench.run.planning.plan import file_name
 from icd_bench.run.planning.request import RunRequest
 from icd_bench.run.planning.resolve import load_methods, plan_methods
 from icd_bench.run.planning.rows import open_benchmark

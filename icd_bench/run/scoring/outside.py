@@ -15,6 +15,7 @@ import numpy as np
 from icd_bench import registry
 from icd_bench.api import Batch, Benchmark, Edits, Sample
 from icd_bench.errors import BadSample, UsageError
+from icd_bench.file_names import file_name_with_digest
 from icd_bench.pictures import read_picture
 from icd_bench.protocols import Protocol, find_protocol
 from icd_bench.run.cells import CellIdentity, content_id
@@ -327,8 +328,8 @@ def _common_side(files: EditFiles) -> int:
 def _folder_name(request: OutsideRequest, benchmark: Benchmark, rows: Sequence[Row]) -> str:
     asked = replace(request, out=None, command="", device="", metrics=None)
     digest = content_id([repr(asked), [row.digest for row in rows]])
-    words = f"{request.name}-{benchmark.info.name}-{MODEL}-n{len(rows)}-{digest[:8]}"
-    return "".join(c if c.isalnum() or c in "+-_." else "_" for c in words)
+    words = f"{request.name}-{benchmark.info.name}-{MODEL}-n{len(rows)}"
+    return file_name_with_digest(words, digest)
 
 
 def _begin(

@@ -71,8 +71,9 @@ function chartOf(trades, x, y, { cut = null, moveCut = null } = {}) {
 function keyOf(points, trades) {
   const kinds = [...new Map(points.map((point) => [point.row.method, point.row])).values()];
   const [told] = trades.filter((trade) => trade.curves);
+  const level = told && `${Math.round(100 * told.level)} %`;
   const words = told
-    ? [element("span", {}, element("span", { class: "dashes", "aria-hidden": "true" }), "Pareto front of all methods"), element("span", {}, `full marks: on the front in every resample, hollow: in none`), ...(told.choices.length ? [element("span", {}, "ring: chosen on other samples")] : []), element("span", {}, `bands: ${Math.round(100 * told.level)} %, jointly for the whole curve, ${count(told.samples, "sample")}`)]
+    ? [element("span", {}, element("span", { class: "dashes", "aria-hidden": "true" }), "Pareto front of all methods"), element("span", {}, `full marks: on the front in every resample, hollow: in none`), ...(told.points.some((p) => p.chosen) ? [element("span", {}, "ring: chosen on other samples")] : []), element("span", {}, `${told.curves.some((curve) => curve.x.length) ? `bands: ${level}, jointly for the whole curve` : `bars: ${level} intervals of the means`}, ${count(told.samples, "sample")}`)]
     : [element("span", {}, "bars: 95 % intervals of the means")];
   return element("figcaption", { class: "key" }, kinds.map((row) => element("span", {}, swatch(row), row.method)), element("span", { class: "quietly key" }, words));
 }

@@ -273,6 +273,7 @@ views.set("summary", {
     const notes = report.notes.length ? element("ul", { class: "notes" }, report.notes.filter((note) => !note.startsWith("±")).map((note) => element("li", {}, note))) : null;
     main.append(
       element("h1", {}, report.title),
+      element("p", { class: "quietly runs" }, report.runs.map((run) => run.name).join(" · ")),
       facts(),
       element("div", { class: "bar" }, element("h2", {}, "Results"), blockField(), rankSwitch(), columnPicker()),
       mainTable(),
