@@ -20,8 +20,14 @@ class Progress(Protocol):
     def stage(self, title: str, total: int, done: int = 0) -> None:
         """Begin a stage of ``total`` units, ``done`` of which need no work."""
 
-    def advance(self, count: int, failed: int = 0) -> None:
-        """Count finished units, ``failed`` of which failed."""
+    def advance(self, count: int, failed: int = 0, left: float | None = None) -> None:
+        """Count finished units.
+
+        Args:
+            count: units that are finished.
+            failed: how many of them failed.
+            left: work left as a multiple of what this stage has done; None: as units count.
+        """
 
     def say(self, line: str) -> None:
         """Show one line."""
@@ -41,9 +47,9 @@ class RememberingProgress:
         """Begin a stage."""
         self._shown.stage(title, total, done)
 
-    def advance(self, count: int, failed: int = 0) -> None:
+    def advance(self, count: int, failed: int = 0, left: float | None = None) -> None:
         """Count finished units."""
-        self._shown.advance(count, failed)
+        self._shown.advance(count, failed, left)
 
     def say(self, line: str) -> None:
         """Show a line, once."""
@@ -62,7 +68,7 @@ class QuietProgress:
     def stage(self, title: str, total: int, done: int = 0) -> None:
         """Do nothing."""
 
-    def advance(self, count: int, failed: int = 0) -> None:
+    def advance(self, count: int, failed: int = 0, left: float | None = None) -> None:
         """Do nothing."""
 
     def say(self, line: str) -> None:
@@ -81,17 +87,36 @@ class _Stage:
     done: int = 0
     """Finished in this run, beside those skipped."""
     failed: int = 0
+    left: float | None = None
+    """Work left as a multiple of what was done in this run; None: as units count."""
     written: int = 0
     """Value of ``done`` in the last line."""
 
+    def advance(self, count: int, failed: int, left: float | None) -> None:
+        """Count finished units."""
+        self.done += count
+        self.failed += failed
+        self.left = left
+
+    def rate(self, now: float) -> str:
+        """Return the throughput."""
+        return f"{self.done / max(now - self.start, 1e-9):.3g}/s"
+
+    def time_left(self, now: float) -> str:
+        """Return the time left in words; empty when nothing is left."""
+        units = self.total - self.skipped - self.done
+        if not units:
+            return ""
+        left = units / self.done if self.left is None else self.left
+        return f"{duration((now - self.start) * left)} left"
+
     def line(self, now: float) -> str:
         """Return counts, throughput and time left or taken."""
-        seconds = max(now - self.start, 1e-9)
-        rate, left = self.done / seconds, self.total - self.skipped - self.done
         failed = f", {self.failed} failed" if self.failed else ""
-        time_told = f", {duration(left / rate)} left" if left else f" in {duration(seconds)}"
-        finished = self.skipped + self.done
-        return f"{self.title}: {finished}/{self.total}{failed}, {rate:.3g}/s{time_told}"
+        counts = f"{self.title}: {self.skipped + self.done}/{self.total}{failed}"
+        left = self.time_left(now)
+        told = f", {left}" if left else f" in {duration(now - self.start)}"
+        return f"{counts}, {self.rate(now)}{told}"
 
 
 class PlainProgress:
@@ -111,12 +136,11 @@ class PlainProgress:
         kept = f", {done} of them done before" if done else ""
         self.say(f"{title}: {total} cells{kept}")
 
-    def advance(self, count: int, failed: int = 0) -> None:
+    def advance(self, count: int, failed: int = 0, left: float | None = None) -> None:
         """Count, and write a line where the last one is old enough."""
         if self._stage is None:
             return
-        self._stage.done += count
-        self._stage.failed += failed
+        self._stage.advance(count, failed, left)
         now = time.monotonic()
         if now - self._shown >= self._interval:
             self._write(self._stage, now)
@@ -147,7 +171,6 @@ class BarProgress:
             SpinnerColumn,
             TextColumn,
             TimeElapsedColumn,
-            TimeRemainingColumn,
         )
         from rich.progress import Progress as RichBar
 
@@ -158,29 +181,34 @@ class BarProgress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}", markup=False),
             TimeElapsedColumn(),
-            TextColumn("left", style="dim"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}", style="cyan"),
             TextColumn("{task.fields[failed]}", style="red", markup=False),
             console=Console(file=stream),
         )
+        self._stage: _Stage | None = None
         self._task: TaskID | None = None
-        self._start, self._fresh, self._failed = 0.0, 0, 0
 
     def stage(self, title: str, total: int, done: int = 0) -> None:
         """Begin a bar below the earlier ones."""
         self._bar.start()
-        self._start, self._fresh, self._failed = time.monotonic(), 0, 0
-        self._task = self._bar.add_task(title, total=total, completed=done, rate="", failed="")
+        self._stage = _Stage(title, total, done, start=time.monotonic())
+        self._task = self._bar.add_task(
+            title, total=total, completed=done, rate="", left="", failed=""
+        )
 
-    def advance(self, count: int, failed: int = 0) -> None:
+    def advance(self, count: int, failed: int = 0, left: float | None = None) -> None:
         """Move the bar."""
-        if self._task is None:
+        if self._task is None or self._stage is None:
             return
-        self._fresh += count
-        self._failed += failed
-        rate = self._fresh / max(time.monotonic() - self._start, 1e-9)
-        text = f"{self._failed} failed" if self._failed else ""
-        self._bar.update(self._task, advance=count, rate=f"{rate:.3g}/s", failed=text)
+        self._stage.advance(count, failed, left)
+        now = time.monotonic()
+        self._bar.update(
+            self._task,
+            advance=count,
+            rate=self._stage.rate(now),
+            left=self._stage.time_left(now),
+            failed=f"{self._stage.failed} failed" if self._stage.failed else "",
+        )
 
     def say(self, line: str) -> None:
         """Write a line above the bar."""

@@ -12,6 +12,7 @@ from icd_bench.run.engines.engine import FinishedCell
 from icd_bench.run.planning.plan import Plan
 from icd_bench.run.progress import Progress
 from icd_bench.run.storage.store import RunWriter
+from icd_bench.run.workload import Workload
 
 ENCODERS = 8
 """Pictures that are encoded at once."""
@@ -21,7 +22,13 @@ class Recorder:
     """Stores the finished cells of one command."""
 
     def __init__(
-        self, writer: RunWriter, plan: Plan, progress: Progress, device: str, dtype: str
+        self,
+        writer: RunWriter,
+        plan: Plan,
+        work: Workload,
+        progress: Progress,
+        device: str,
+        dtype: str,
     ) -> None:
         self.done = 0
         self.failed = 0
@@ -29,6 +36,7 @@ class Recorder:
         """Of the cells that have a picture."""
         self._writer = writer
         self._plan = plan
+        self._work = work
         self._progress = progress
         self._device = device
         self._dtype = dtype
@@ -50,7 +58,8 @@ class Recorder:
                 self._progress.say(failure_line(one))
         costs = (cost_of(one, self._plan, self._device, self._dtype) for one in finished)
         self.costs += filter(None, costs)
-        self._progress.advance(len(finished), failed)
+        self._work.finish(finished)
+        self._progress.advance(len(finished), failed, self._work.left())
 
     def _common(self, finished: FinishedCell) -> dict[str, Any]:
         plan, method = self._plan, finished.cell.group.method

@@ -41,6 +41,7 @@ from icd_bench.run.recorder import Recorder
 from icd_bench.run.scoring.score import default_metrics, load_metrics, score_cells
 from icd_bench.run.storage.provenance import peak_memory
 from icd_bench.run.storage.store import RunFolder, RunWriter
+from icd_bench.run.workload import Workload
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -112,7 +113,8 @@ def execute(
             _forget_outdated(writer, plan)
             finished = writer.finished(cell.id for cell in plan.cells)
             progress.stage("edit", total=len(plan.cells), done=len(finished))
-            recorder = Recorder(writer, plan, progress, device, dtype)
+            work = Workload(plan, finished, device, dtype)
+            recorder = Recorder(writer, plan, work, progress, device, dtype)
             _record_unusable(plan, recorder)
             pictures = RunPictures(
                 writer,

@@ -91,3 +91,12 @@ def test_a_line_is_said_and_kept_once() -> None:
 )
 def test_durations_are_readable(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_the_time_left_follows_the_work_where_it_is_known(clock: list[float]) -> None:
+    stream = io.StringIO()
+    progress = PlainProgress(stream)
+    progress.stage("edit", total=100)
+    clock[0] += 12
+    progress.advance(50, left=9.0)
+    assert stream.getvalue().splitlines()[-1] == "edit: 50/100, 4.17/s, 1 min 48 s left"
