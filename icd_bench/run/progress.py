@@ -20,13 +20,13 @@ class Progress(Protocol):
     def stage(self, title: str, total: int, done: int = 0) -> None:
         """Begin a stage of ``total`` units, ``done`` of which need no work."""
 
-    def advance(self, count: int, failed: int = 0, left: float | None = None) -> None:
+    def advance(self, count: int, failed: int = 0, seconds_left: float | None = None) -> None:
         """Count finished units.
 
         Args:
             count: units that are finished.
             failed: how many of them failed.
-            left: work left as a multiple of what this stage has done; None: as units count.
+            seconds_left: how long the rest of the stage takes; None: as the units so far.
         """
 
     def say(self, line: str) -> None:
@@ -47,9 +47,9 @@ class RememberingProgress:
         """Begin a stage."""
         self._shown.stage(title, total, done)
 
-    def advance(self, count: int, failed: int = 0, left: float | None = None) -> None:
+    def advance(self, count: int, failed: int = 0, seconds_left: float | None = None) -> None:
         """Count finished units."""
-        self._shown.advance(count, failed, left)
+        self._shown.advance(count, failed, seconds_left)
 
     def say(self, line: str) -> None:
         """Show a line, once."""
@@ -68,7 +68,7 @@ class QuietProgress:
     def stage(self, title: str, total: int, done: int = 0) -> None:
         """Do nothing."""
 
-    def advance(self, count: int, failed: int = 0, left: float | None = None) -> None:
+    def advance(self, count: int, failed: int = 0, seconds_left: float | None = None) -> None:
         """Do nothing."""
 
     def say(self, line: str) -> None:
@@ -87,16 +87,16 @@ class _Stage:
     done: int = 0
     """Finished in this run, beside those skipped."""
     failed: int = 0
-    left: float | None = None
-    """Work left as a multiple of what was done in this run; None: as units count."""
+    seconds_left: float | None = None
+    """None: as the units so far."""
     written: int = 0
     """Value of ``done`` in the last line."""
 
-    def advance(self, count: int, failed: int, left: float | None) -> None:
+    def advance(self, count: int, failed: int, seconds_left: float | None) -> None:
         """Count finished units."""
         self.done += count
         self.failed += failed
-        self.left = left
+        self.seconds_left = seconds_left
 
     def rate(self, now: float) -> str:
         """Return the throughput."""
@@ -107,8 +107,10 @@ class _Stage:
         units = self.total - self.skipped - self.done
         if not units:
             return ""
-        left = units / self.done if self.left is None else self.left
-        return f"{duration((now - self.start) * left)} left"
+        seconds = self.seconds_left
+        if seconds is None:
+            seconds = (now - self.start) * units / self.done
+        return f"{duration(seconds)} left"
 
     def line(self, now: float) -> str:
         """Return counts, throughput and time left or taken."""
@@ -136,11 +138,11 @@ class PlainProgress:
         kept = f", {done} of them done before" if done else ""
         self.say(f"{title}: {total} cells{kept}")
 
-    def advance(self, count: int, failed: int = 0, left: float | None = None) -> None:
+    def advance(self, count: int, failed: int = 0, seconds_left: float | None = None) -> None:
         """Count, and write a line where the last one is old enough."""
         if self._stage is None:
             return
-        self._stage.advance(count, failed, left)
+        self._stage.advance(count, failed, seconds_left)
         now = time.monotonic()
         if now - self._shown >= self._interval:
             self._write(self._stage, now)
@@ -196,11 +198,11 @@ class BarProgress:
             title, total=total, completed=done, rate="", left="", failed=""
         )
 
-    def advance(self, count: int, failed: int = 0, left: float | None = None) -> None:
+    def advance(self, count: int, failed: int = 0, seconds_left: float | None = None) -> None:
         """Move the bar."""
         if self._task is None or self._stage is None:
             return
-        self._stage.advance(count, failed, left)
+        self._stage.advance(count, failed, seconds_left)
         now = time.monotonic()
         self._bar.update(
             self._task,

@@ -59,7 +59,7 @@ class Recorder:
         costs = (cost_of(one, self._plan, self._device, self._dtype) for one in finished)
         self.costs += filter(None, costs)
         self._work.finish(finished)
-        self._progress.advance(len(finished), failed, self._work.left())
+        self._progress.advance(len(finished), failed, self._work.seconds_left())
 
     def _common(self, finished: FinishedCell) -> dict[str, Any]:
         plan, method = self._plan, finished.cell.group.method

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from statistics import fmean
@@ -9,6 +10,8 @@ from statistics import fmean
 from icd_bench.run.caches.measurements import Measurements, measurement_key
 from icd_bench.run.engines.engine import FinishedCell
 from icd_bench.run.planning.plan import Plan
+
+SECONDS_OF_PACE_ONE = 10.0
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Workload:
     """
 
     def __init__(self, plan: Plan, finished: Container[str], device: str, dtype: str) -> None:
+        self._start = time.monotonic()
         self._methods = {planned.info.name: _Method() for planned in plan.methods}
         for cell in plan.cells:
             self._methods[cell.group.method.info.name].left += cell.id not in finished
@@ -67,17 +71,18 @@ class Workload:
                 method.seconds += one.seconds_edit
                 method.seconds += (one.seconds_invert or 0.0) / len(one.cell.group.settings)
 
-    def left(self) -> float | None:
-        """Return the work left as a multiple of what this run has done; None before it is timed."""
-        done = sum(method.seconds for method in self._methods.values())
-        costs = [method.cost for method in self._methods.values() if method.cost is not None]
-        if not done or not costs:
+    def seconds_left(self) -> float | None:
+        """Return how long the rest will take; None where no method's cost is known.
+
+        Edits that run side by side, and time that is spent beside them, show in the pace of the run
+        so far: seconds of edits in a second. It begins as one, which counts as ten seconds would.
+        """
+        methods = self._methods.values()
+        costs = [method.cost for method in methods if method.cost is not None]
+        if not costs:
             return None
         middle = fmean(costs)
-        return (
-            sum(
-                method.left * (middle if method.cost is None else method.cost)
-                for method in self._methods.values()
-            )
-            / done
-        )
+        work = sum(one.left * (middle if one.cost is None else one.cost) for one in methods)
+        done = sum(method.seconds for method in methods)
+        elapsed = time.monotonic() - self._start
+        return work * (elapsed + SECONDS_OF_PACE_ONE) / (done + SECONDS_OF_PACE_ONE)

@@ -98,5 +98,5 @@ def test_the_time_left_follows_the_work_where_it_is_known(clock: list[float]) ->
     progress = PlainProgress(stream)
     progress.stage("edit", total=100)
     clock[0] += 12
-    progress.advance(50, left=9.0)
+    progress.advance(50, seconds_left=108)
     assert stream.getvalue().splitlines()[-1] == "edit: 50/100, 4.17/s, 1 min 48 s left"
