@@ -4,8 +4,11 @@ A method's settings are points with two goals, of which more is better. Those th
 of the same method dominates are no reason to use the method; the rest, ordered by the first goal,
 fall in the second. Between them the curve is the monotone cubic of Fritsch & Butland (1984, SIAM
 J. Sci. Stat. Comput. 5(2)), which is :class:`scipy.interpolate.PchipInterpolator` for one curve
-and is computed here for all draws of a bootstrap at once. Beyond its ends there is no curve:
-nothing is extrapolated.
+and is computed here for all draws of a bootstrap at once.
+
+At a level that only dominated settings go down to, the curve keeps the height of its first point:
+whoever asks for no more than that level gets this point, which reaches it and does better. Where
+no setting of the method went there is no curve: nothing is extrapolated.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ class Fronts:
     """(B, K) falling."""
     size: NDArray[np.intp]
     """(B,) points of each front; what follows is padding."""
+    low: Floats
+    """(B,) the lowest first goal of any setting, on the front or not: where the curve begins."""
 
     @classmethod
     def of(cls, points: Floats) -> Fronts:
@@ -46,21 +51,23 @@ class Fronts:
         order = np.argsort(drop, axis=-1, kind="stable")
         first, second = (np.take_along_axis(goal, order, axis=-1) for goal in (first, second))
         padding = np.arange(first.shape[1]) >= size[:, None]
-        return cls(np.where(padding, np.nan, first), np.where(padding, np.nan, second), size)
-
-    @property
-    def low(self) -> Floats:
-        """(B,) the lowest first goal of each front; NaN where a front is empty."""
-        return self.first[:, 0]
+        return cls(
+            first=np.where(padding, np.nan, first),
+            second=np.where(padding, np.nan, second),
+            size=size,
+            low=points[..., 0].min(axis=-1),
+        )
 
     @property
     def high(self) -> Floats:
-        """(B,) the highest first goal of each front; NaN where a front is empty."""
+        """(B,) the highest first goal of any setting: where the curve ends."""
         return _at(self.first, np.maximum(self.size - 1, 0))
 
     def second_at(self, levels: Floats) -> Floats:
-        """Return the second goal at levels (B, M) of the first; NaN beyond the ends of a front."""
+        """Return the second goal at levels (B, M) of the first; NaN beyond the curve's ends."""
         slopes = self._slopes()
+        outside = ~((levels >= self.low[:, None]) & (levels <= self.high[:, None]))
+        levels = np.maximum(levels, self.first[:, :1])
         inner = self.first[:, :, None] <= levels[:, None, :]
         left = np.clip(inner.sum(axis=1) - 1, 0, np.maximum(self.size - 2, 0)[:, None])
         right = np.minimum(left + 1, np.maximum(self.size - 1, 0)[:, None])
@@ -75,7 +82,6 @@ class Fronts:
             + y1 * t**2 * (3 - 2 * t)
             - width * d1 * t**2 * (1 - t)
         )
-        outside = ~((levels >= self.low[:, None]) & (levels <= self.high[:, None]))
         return np.where(outside, np.nan, values)
 
     def _slopes(self) -> Floats:
@@ -100,13 +106,13 @@ class Fronts:
 
 
 def shared_range(fronts: tuple[Fronts, ...]) -> tuple[Floats, Floats]:
-    """Return the ends (B,) of the first goal that all fronts reach; low > high where none is."""
+    """Return the ends (B,) of the levels that all curves have; low > high where none is."""
     low = np.max([front.low for front in fronts], axis=0)
     return low, np.min([front.high for front in fronts], axis=0)
 
 
 def mean_difference(a: Fronts, b: Fronts, places: int = 33) -> Floats:
-    """Return (B,) the mean of a - b in the second goal, over the range that both reach.
+    """Return (B,) the mean of a - b in the second goal, over the levels that both curves have.
 
     Taken by the trapezoidal rule at ``places`` levels; NaN where no range is shared.
     """

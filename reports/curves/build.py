@@ -215,7 +215,7 @@ def _curve(
     )
     area = replace(area, low=np.maximum(area.low, 0.0))
     front = Fronts.of(means[None])
-    if front.size[0] < 2:
+    if not front.low[0] < front.high[0]:
         return Curve(method, (), (), (), (), area)
     levels = np.linspace(front.low[0], front.high[0], PLACES)
     y = front.second_at(levels[None])[0]
@@ -296,8 +296,8 @@ def _refusal(
     if not np.isfinite(found.value):
         for method, front in ((a, front_a), (b, front_b)):
             ends = sorted((float(front.low[0]) * x.sign, float(front.high[0]) * x.sign))
-            if front.size[0] < 2:
-                return f"{method} has one setting on its front: no curve; sweep more settings"
+            if not front.low[0] < front.high[0]:
+                return f"{method} has one level of {x.metric}, no curve; sweep more settings"
             if at is not None and not ends[0] <= at <= ends[1]:
                 return (
                     f"{method} reaches {x.metric} {ends[0]:.4g} to {ends[1]:.4g}: "

@@ -57,7 +57,6 @@ def draw(trade_off: TradeOff, width: float = 6.3, height: float = 4.3) -> Figure
         _draw_anchors(axes, trade_off)
         _cut_at_limits(axes, trade_off)
         _draw_legend(figure, trade_off)
-        figure.draw_without_rendering()
         _label_points(axes, trade_off)
     return figure
 
@@ -206,6 +205,9 @@ def _frame(axes: Axes, trade_off: TradeOff) -> None:
 
 def _draw_anchors(axes: Axes, trade_off: TradeOff) -> None:
     """Draw reference lines; those far from every method are named, not to squeeze the methods."""
+    from matplotlib.patheffects import withStroke
+
+    halo = [withStroke(linewidth=2, foreground="white")]
     bounds = axes.get_xbound(), axes.get_ybound()
     far = []
     for point in trade_off.points:
@@ -229,6 +231,7 @@ def _draw_anchors(axes: Axes, trade_off: TradeOff) -> None:
             ha="right",
             fontsize=7.5,
             color=GREY,
+            path_effects=halo,
         )
     if far:
         text = "outside: " + ", ".join(far).replace("inf", "∞")
@@ -264,9 +267,12 @@ def _draw_legend(figure: Figure, trade_off: TradeOff) -> None:
         handles.append(
             Line2D([], [], color=colour, marker=marker, ls=line, ms=6, label=plain(text))
         )
-    figure.legend(
-        handles=handles, loc="outside upper left", ncols=3 if len(handles) in (5, 6) else 4
-    )
+    for columns in (3 if len(handles) in (5, 6) else 4, 3, 2, 1):
+        legend = figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+        figure.draw_without_rendering()
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
     points = [point for point in trade_off.points if not point.anchor]
     has_fronts = not isnan(trade_off.reference[0])
     keys = [

@@ -44,8 +44,19 @@ def test_the_curve_falls_through_its_points_and_ends_with_them(values):
     low, high = front[0, 0], front[-1, 0]
     levels = np.clip(np.linspace(low, high, 40), low, high)
     assert (np.diff(found.second_at(levels[None])[0]) <= 1e-9).all()
-    beyond = np.array([[np.nextafter(low, -np.inf), np.nextafter(high, np.inf)]])
+    lowest = min(first for first, _ in values)
+    beyond = np.array([[np.nextafter(lowest, -np.inf), np.nextafter(high, np.inf)]])
     assert np.isnan(found.second_at(beyond)).all()
+
+
+@given(values=points, share=st.floats(0, 1))
+@settings(deadline=None)
+def test_where_settings_do_worse_in_both_the_front_is_still_attained(values, share):
+    front, lowest = own_front(values), min(first for first, _ in values)
+    level = min(max(lowest + share * (front[0, 0] - lowest), lowest), front[0, 0])
+    found = fronts(*values).second_at(np.array([[level]]))
+    assert found[0, 0] == pytest.approx(front[0, 1])
+    assert front[0, 1] == max(second for first, second in values if first >= level)
 
 
 @given(values=points, worse=st.tuples(st.floats(0.1, 50), st.floats(0.1, 50)))
@@ -68,7 +79,7 @@ def test_draws_of_different_size_share_an_array():
     draws = np.array([[(0, 3), (1, 2), (2, 1)], [(0, 1), (1, 2), (2, 3)], [(0, 0), (1, 5), (2, 4)]])
     found = Fronts.of(draws.astype(float))
     assert found.size.tolist() == [3, 1, 2]
-    assert found.low.tolist() == [0, 2, 1]
+    assert found.low.tolist() == [0, 0, 0]
     assert found.high.tolist() == [2, 2, 2]
 
 
@@ -90,6 +101,13 @@ def test_the_mean_difference_of_parallel_lines_is_their_distance():
 
 def test_nothing_is_compared_where_no_level_is_shared():
     assert np.isnan(mean_difference(fronts((0, 2), (1, 1)), fronts((2, 2), (3, 1)))[0])
+
+
+def test_a_method_that_loses_both_goals_is_compared_where_it_went():
+    a, b = fronts((0, 1), (4, 5)), fronts((0, 4), (2, 3), (4, 1))
+    low, high = (end[0] for end in shared_range((a, b)))
+    assert (low, high) == (0, 4)
+    assert mean_difference(a, b)[0] == pytest.approx(5 - np.mean([3.5, 2]), abs=0.15)
 
 
 def test_the_difference_at_matched_levels_covers_and_keeps_its_error_rate():

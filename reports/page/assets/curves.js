@@ -236,7 +236,7 @@ views.set("curves", {
       readings.replaceChildren(
         element("p", {}, `At ${axisName(x)} = `, element("b", {}, significant(kept, 4)), ":"),
         element("table", { class: "readings", "aria-label": `Each method at this ${axisName(x)}` }, element("tbody", {}, matched(curves, kept, y).map((found) => element("tr", {}, element("th", { scope: "row" }, swatch(found.row), found.name), element("td", { class: "number" }, Number.isNaN(found.mean) ? element("span", { class: "quietly" }, "not reached") : [reading(found.mean, y), isFinite(found.low) ? element("span", { class: "margin" }, between(found, y)) : ""]))))),
-        element("p", { class: "quietly" }, `Read on each method's own front, with the band of the whole curve. “Not reached”: its settings do not go there.`),
+        element("p", { class: "quietly" }, `Read on each method's own front, with the band of the whole curve; where only settings go that lose both scores, at the front's first point. “Not reached”: its settings do not go there.`),
       );
       keep({ at: significant(kept, 5) });
     };

@@ -109,6 +109,17 @@ def test_bands_and_axes_hold_only_values_that_a_score_can_have(tmp_path: Path) -
     assert axes.get_ylim()[1] < 1.02
 
 
+def test_long_names_fit_into_the_figure(tmp_path: Path) -> None:
+    names = {f"a-rather-long-name-{i}" for i in range(6)}
+    scores = {(name, s): SCORES["icd", s] for name in sorted(names) for s in STRENGTHS}
+    path = write_scores(tmp_path / "run", scores, samples=SAMPLES)
+    figure = draw(trade_off([path], "psnr", "clip_text", resamples=100))
+    (legend,) = figure.legends
+    assert {text.get_text().split(" ")[0] for text in legend.get_texts()} == names
+    assert legend.get_window_extent().x0 >= 0
+    assert legend.get_window_extent().x1 <= figure.bbox.width
+
+
 def test_hypervolume_is_the_area_over_the_reference(run: Path, found: TradeOff) -> None:
     points = np.array([[mean("icd", s, "psnr"), mean("icd", s, "clip_text")] for s in STRENGTHS])
     area = found.curves[0].hypervolume
@@ -189,7 +200,7 @@ def test_one_setting_is_no_curve(tmp_path: Path) -> None:
         [write_scores(tmp_path / "one", one, samples=SAMPLES)], "psnr", "clip_text", resamples=100
     )
     assert single.curves[1].x == ()
-    assert "npi has one setting on its front" in single.claims[0].refused
+    assert "npi has one level of psnr, no curve" in single.claims[0].refused
 
 
 def test_equal_methods_are_not_told_apart(tmp_path: Path) -> None:
