@@ -253,11 +253,17 @@ class Edits:
     images: Tensor
     """(B, K, 3, H, W) in [0, 1]."""
     nfe_shared: tuple[int, ...]
-    """U-Net rows evaluated once per sample for all its settings (the source branch): length B."""
+    """U-Net rows evaluated once per sample for its settings (the source branch): length B."""
     nfe: tuple[tuple[int, ...], ...]
     """U-Net rows evaluated for each (sample, setting) alone: B x K."""
     warnings: tuple[tuple[tuple[str, ...], ...], ...] = ()
     """B x K tuples of one-line warnings; empty means none at all."""
+    nfe_source: tuple[tuple[int, ...], ...] = ()
+    """B x K: how many of the shared rows a setting needs alone; empty means all of them."""
+
+    def source_rows(self, sample: int, setting: int) -> int:
+        """Return how many shared rows one edit would need alone."""
+        return self.nfe_source[sample][setting] if self.nfe_source else self.nfe_shared[sample]
 
 
 @runtime_checkable

@@ -114,16 +114,17 @@ class EDICT:
         settings: Sequence[EDICTSetting],
     ) -> Edits:
         """Denoise a pair for each sample and setting; the first of the two is the result."""
+        from icd_bench.diffusion.cost import RowCount
 
         def edit(group: Sequence[EDICTSetting]) -> Edits:
             cells = Cells.of(backbone, batch, group)
             with backbone.counting("edit", len(cells.samples), 1) as count:
                 *_, (latents, _) = edit_steps(cells, inversion.tensors["pair"], group[0])
-            # Every cell counts as a sample of its own: nothing is shared.
+            # Every cell was counted as a sample of its own: nothing is shared.
             rows = [shared + own for shared, (own,) in zip(count.shared, count.own, strict=True)]
-            count.shared = [0] * len(batch)
-            count.own = [rows[i : i + len(group)] for i in range(0, len(rows), len(group))]
-            return to_edits(backbone, latents, count, cells.warnings)
+            of_cells = RowCount.zero("edit", len(batch), len(group))
+            of_cells.own = [rows[i : i + len(group)] for i in range(0, len(rows), len(group))]
+            return to_edits(backbone, latents, of_cells, cells.warnings)
 
         return edit_in_groups(settings, lambda setting: setting.attention, edit)
 

@@ -145,13 +145,21 @@ def alone_as_in_a_batch(subject: Subject) -> str:
 
 
 def alone_as_in_a_sweep(subject: Subject) -> str:
-    """A setting's edit does not depend on the settings beside it."""
+    """A setting's edit and its rows do not depend on the settings beside it."""
     if len(subject.settings) == 1:
         return "it declares no sweep of edit settings: only one setting was tried"
     worst = 0.0
     for column, setting in enumerate(subject.settings):
         alone = subject.edit(subject.batch, [setting])
         worst = max(worst, largest(alone.images[:, 0], subject.together.images[:, column]))
+        for row, (spent,) in enumerate(alone.nfe):
+            rows = alone.source_rows(row, 0) + spent
+            told = subject.together.source_rows(row, column) + subject.together.nfe[row][column]
+            expect(
+                rows == told,
+                f"setting {column} takes {rows} rows alone and {told} in a sweep; say with "
+                "nfe_source which shared rows a setting needs",
+            )
     expect(worst <= TOLERANCE, f"alone and in a sweep differ by {worst:.2g}")
     return f"{len(subject.settings)} settings, largest difference {worst:.1g}"
 

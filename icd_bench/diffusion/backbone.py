@@ -231,7 +231,7 @@ class Backbone:
             samples: B.
             settings: K.
         """
-        count = RowCount(stage, [0] * samples, [[0] * settings for _ in range(samples)])
+        count = RowCount.zero(stage, samples, settings)
         outer, self._count = self._count, count
         try:
             yield count

@@ -18,14 +18,25 @@ class RowCount:
     """(B): rows that serve all settings of a sample."""
     own: list[list[int]]
     """(B, K): rows that serve one setting of a sample."""
+    source: list[list[int]]
+    """(B, K): of the shared rows, those that a setting would need alone."""
+
+    @classmethod
+    def zero(cls, stage: Stage, samples: int, settings: int) -> RowCount:
+        """Return the count of B samples and K settings before anything is evaluated."""
+        own, source = ([[0] * settings for _ in range(samples)] for _ in range(2))
+        return cls(stage, [0] * samples, own, source)
 
     def add(self, rows: Sequence[Row]) -> None:
         """Count one U-Net call."""
         for row in rows:
-            if row.setting is None:
-                self.shared[row.sample] += 1
-            else:
+            if row.setting is not None:
                 self.own[row.sample][row.setting] += 1
+                continue
+            self.shared[row.sample] += 1
+            source = self.source[row.sample]
+            for setting in range(len(source)) if row.serves is None else row.serves:
+                source[setting] += 1
 
 
 @dataclass

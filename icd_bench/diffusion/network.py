@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -90,10 +90,8 @@ class Network:
             step: index of the edit's step, for an attention control.
             guidance_scale: (R,), 1 is unguided.
         """
-        twice = self._twice(rows, step, guidance_scale.tolist())
-        conditional, unconditional = self.both(
-            latents, t, text, null_text, rows, step=step, twice=twice
-        )
+        null_rows = self._null_rows(rows, step, guidance_scale.tolist())
+        conditional, unconditional = self._both(latents, t, text, null_text, rows, step, null_rows)
         return classifier_free_guidance(unconditional, conditional, guidance_scale.to(latents))
 
     def both(
@@ -119,14 +117,27 @@ class Network:
             twice: positions of the rows that are evaluated with both texts, in one U-Net call; of
                 the others the prediction with the text is returned as both.
         """
-        chosen = list(twice)
+        null_rows = {i: replace(rows[i], conditional=False) for i in twice}
+        return self._both(latents, t, text, null_text, rows, step, null_rows)
+
+    def _both(
+        self,
+        latents: Tensor,
+        t: Time,
+        text: Tensor,
+        null_text: Tensor,
+        rows: Sequence[Row],
+        step: int,
+        null_rows: Mapping[int, Row],
+    ) -> tuple[Tensor, Tensor]:
+        """Return the predictions with both texts, given the null-text rows by position."""
+        chosen = list(null_rows)
         time = torch.as_tensor(t, device=latents.device).expand(len(rows))
-        null_rows = [replace(rows[i], conditional=False) for i in chosen]
         prediction = self(
             torch.cat([latents, latents[chosen]]),
             torch.cat([time, time[chosen]]),
             torch.cat([text, null_text[chosen]]),
-            [*rows, *null_rows],
+            [*rows, *null_rows.values()],
             step=step,
         )
         conditional = prediction[: len(rows)]
@@ -134,18 +145,23 @@ class Network:
         unconditional[chosen] = prediction[len(rows) :]
         return conditional, unconditional
 
-    def _twice(self, rows: Sequence[Row], step: int, scales: Sequence[float]) -> list[int]:
-        """Return the positions of the rows that are evaluated with the null text, too.
+    def _null_rows(self, rows: Sequence[Row], step: int, scales: Sequence[float]) -> dict[int, Row]:
+        """Return the null-text rows that are evaluated, too, by the position of their own.
 
-        Those that are guided, and the source rows whose null-text rows these draw on.
+        Those of guided rows, and of the source rows that the null-text rows of guided targets read.
         """
-        guided = {i for i, scale in enumerate(scales) if scale != 1}
+        nulls = {i: replace(rows[i], conditional=False) for i in range(len(rows)) if scales[i] != 1}
         control = self.backbone.control
-        if control is not None:
-            samples = {rows[i].sample for i in guided}
-            fed = {sample for sample in samples if control.feeds_null_rows(step, sample)}
-            guided |= {i for i, row in enumerate(rows) if row.setting is None and row.sample in fed}
-        return sorted(guided)
+        if control is None:
+            return nulls
+        guided = {(row.sample, row.setting) for row in nulls.values()}
+        for i, row in enumerate(rows):
+            if row.setting is None and i not in nulls:
+                readers = control.null_row_readers(step, row.sample)
+                serves = frozenset(k for k in readers if (row.sample, k) in guided)
+                if serves:
+                    nulls[i] = replace(row, conditional=False, serves=serves)
+        return dict(sorted(nulls.items()))
 
     def _condition(
         self, guidance_scale: Tensor | float | None, rows: int, device: torch.device

@@ -222,7 +222,8 @@ def to_edits(
     """Return the edits that final latents (B * K, C, h, w), sample-major, show."""
     images = backbone.decode_latents(latents)
     images = images.reshape(len(warnings), -1, *images.shape[1:])
-    return Edits(images, tuple(count.shared), tuple(map(tuple, count.own)), warnings)
+    own, source = (tuple(map(tuple, rows)) for rows in (count.own, count.source))
+    return Edits(images, tuple(count.shared), own, warnings, source)
 
 
 def edit_in_groups(
@@ -249,6 +250,7 @@ def edit_in_groups(
         nfe_shared=tuple(map(sum, zip(*(part.nfe_shared for part in parts), strict=True))),
         nfe=_joined([part.nfe for part in parts], back),
         warnings=_joined([part.warnings for part in parts], back),
+        nfe_source=_joined([part.nfe_source for part in parts], back),
     )
 
 

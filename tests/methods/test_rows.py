@@ -170,6 +170,52 @@ def test_rows_are_the_least_that_the_method_needs(
     assert rows_of(backbone, case) == (case.inversion, case.source, case.each)
 
 
+APART = {
+    "ddim: guided and unguided sources": Case(
+        "ddim", [{"guide_source": False}, {"guidance_scale": 1.0}, {}], 0, 0, ()
+    ),
+    "direct_inversion: with and without MasaCtrl": Case(
+        "direct_inversion", [MASACTRL, {**MASACTRL, "attention": "p2p"}], 0, 0, ()
+    ),
+    "icd: with and without MasaCtrl": Case("icd", [{"attention": "masactrl"}, {}], 0, 0, ()),
+    "infedit: with and without attention control": Case(
+        "infedit", [CONSISTENT, {**CONSISTENT, "attention": False}], 0, 0, ()
+    ),
+    "infedit: guided and not, in the source's layout and not": Case(
+        "infedit",
+        [
+            {**CONSISTENT, "guidance_scale": 1.0, "self_replace": 1.0},
+            {**CONSISTENT, "self_replace": 0.5},
+            {**CONSISTENT, "self_replace": 0.0, "blend": False},
+        ],
+        0,
+        0,
+        (),
+    ),
+}
+"""Settings that need different parts of a source branch."""
+
+
+@pytest.mark.parametrize("case", (MIXED := CASES | APART).values(), ids=MIXED)
+def test_rows_of_an_edit_do_not_depend_on_the_settings_beside_it(
+    case: Case, request: pytest.FixtureRequest
+) -> None:
+    backbone: Backbone = request.getfixturevalue(
+        "instructed" if case.method == "instruct_pix2pix" else "small"
+    )
+    method: Method = registry.methods.load(case.method)()
+    batch = make_batch(backbone, [1, 2])
+    settings = [method.Setting(**fields) for fields in case.settings]
+    inversion = method.invert(backbone, batch, settings[0])
+    together = method.edit(backbone, batch, inversion, settings)
+    for place, setting in enumerate(settings):
+        alone = method.edit(backbone, batch, inversion, [setting])
+        assert alone.nfe_shared == tuple(
+            together.source_rows(sample, place) for sample in range(len(batch))
+        )
+        assert [rows for (rows,) in alone.nfe] == [rows[place] for rows in together.nfe]
+
+
 def rows_of(backbone: Backbone, case: Case) -> tuple[int, int, tuple[int, ...]]:
     """Rows of one sample: inversion, shared, and each setting's own; all rows have an owner."""
     method: Method = registry.methods.load(case.method)()

@@ -271,7 +271,7 @@ def edit_alone(
         inversion = planned.method.invert(backbone, batch, setting)
         edits = planned.method.edit(backbone, batch, inversion, [setting])
         (folder / f"{number}.png").write_bytes(to_png(to_levels(edits.images[0])[0]))
-        rows += sum(inversion.nfe) + edits.nfe_shared[0] + edits.nfe[0][0]
+        rows += sum(inversion.nfe) + edits.source_rows(0, 0) + edits.nfe[0][0]
     return Speed(len(numbers), rows / len(numbers), time.perf_counter() - start)
 
 
@@ -282,8 +282,10 @@ def edit_together(request: RunRequest, backbone: Backbone) -> Speed:
     seconds = time.perf_counter() - start
     cells = RunFolder.open(summary.path).records().cells.values()
     inverted = {one.inversion_id: one.nfe_invert or 0 for one in cells}
-    # The source branch served all settings of an inversion.
-    sources = {one.inversion_id: one.nfe_source or 0 for one in cells}
+    # The source branch that the most demanding setting of an inversion needs serves the others.
+    sources: dict[str, int] = {}
+    for one in cells:
+        sources[one.inversion_id] = max(sources.get(one.inversion_id, 0), one.nfe_source or 0)
     edited = sum(one.nfe_edit or 0 for one in cells)
     rows = sum(inverted.values()) + sum(sources.values()) + edited
     return Speed(summary.done, rows / summary.done, seconds)

@@ -67,12 +67,12 @@ class AttentionControl:
                 (:func:`~icd_bench.diffusion.attention.rows.split_rows` keeps them together).
         """
 
-    def feeds_null_rows(self, step: int, sample: int) -> bool:
-        """Tell whether null-text target rows of a sample need its source's null-text row.
+    def null_row_readers(self, step: int, sample: int) -> frozenset[int]:
+        """Return the settings whose null-text rows read their sample's null-text source row.
 
         It is then evaluated even where the source itself is unguided.
         """
-        return False
+        return frozenset()
 
     def self_attention(self, layer: Layer, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Return the self-attention of a layer, (R, heads, image tokens, D), like q, k and v."""

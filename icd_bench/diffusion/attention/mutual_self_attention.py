@@ -164,9 +164,10 @@ class MutualSelfAttention(AttentionControl):
             tuple(map(operator.add, *of_sample)) for of_sample in zip(own, inner, strict=True)
         )
 
-    def feeds_null_rows(self, step: int, sample: int) -> bool:
-        """See :meth:`AttentionControl.feeds_null_rows`."""
-        return any(target and step in target.edit.steps for target in self._targets[sample])
+    def null_row_readers(self, step: int, sample: int) -> frozenset[int]:
+        """See :meth:`AttentionControl.null_row_readers`."""
+        targets = enumerate(self._targets[sample])
+        return frozenset(k for k, target in targets if target and step in target.edit.steps)
 
     def begin(self, step: int, rows: Sequence[Row]) -> None:
         """Announce a U-Net call; see :meth:`AttentionControl.begin`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Row:
     """False for the null-text row of classifier-free guidance."""
     mutual: bool = False
     """True for the third branch of unified attention control, beside its target row."""
+    serves: frozenset[int] | None = field(default=None, compare=False)
+    """Settings that a source row is evaluated for; None: all. It decides whose cost it is alone."""
 
 
 def edit_rows(samples: int, settings: int) -> list[Row]:

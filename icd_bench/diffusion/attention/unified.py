@@ -163,10 +163,12 @@ class UnifiedAttention(AttentionControl):
         """Return whether a target row's mutual branch needs a row of its own at a step."""
         return step in self.plans[row].mutual_steps
 
-    def feeds_null_rows(self, step: int, sample: int) -> bool:
-        """Tell whether a target's null-text row takes its layout from the source's."""
-        return any(
-            row.sample == sample and step not in plan.own_layout for row, plan in self.plans.items()
+    def null_row_readers(self, step: int, sample: int) -> frozenset[int]:
+        """Return the settings whose null-text rows take their layout from the source's."""
+        return frozenset(
+            row.setting
+            for row, plan in self.plans.items()
+            if row.sample == sample and row.setting is not None and step not in plan.own_layout
         )
 
     def begin(self, step: int, rows: Sequence[Row]) -> None:

@@ -86,7 +86,7 @@ def cost_of(finished: FinishedCell, plan: Plan, device: str, dtype: str) -> Edit
         key=measurement_key(plan, method, finished.cell.setting, device, dtype),
         method=method.info.name,
         rows_invert=finished.nfe_invert or 0,
-        rows_source=finished.nfe_source or 0,
+        rows_source=finished.nfe_shared or 0,
         rows_edit=finished.nfe_edit or 0,
         seconds_invert=finished.seconds_invert or 0.0,
         seconds_edit=finished.seconds_edit,

@@ -49,7 +49,10 @@ class FinishedCell:
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
     nfe_invert: int | None = None
+    nfe_shared: int | None = None
+    """Rows of the source branch, once for all settings that were edited together."""
     nfe_source: int | None = None
+    """Those that the setting needs alone."""
     nfe_edit: int | None = None
     seconds_invert: float | None = None
     seconds_edit: float | None = None

@@ -50,7 +50,11 @@ COLUMNS = (
     Column("error", "string", "message of the error; empty where ok"),
     Column("warnings", "string[]", "what the method warned of"),
     Column("nfe_invert", "int64", "U-Net rows evaluated to invert the sample, in full"),
-    Column("nfe_source", "int64", "U-Net rows of the source branch, shared by the settings"),
+    Column(
+        "nfe_source",
+        "int64",
+        "U-Net rows of the source branch that the setting needs; settings share them",
+    ),
     Column("nfe_edit", "int64", "U-Net rows evaluated for this cell alone"),
     Column("seconds_invert", "double", "seconds to invert the batch, over its samples"),
     Column("seconds_edit", "double", "seconds to edit the batch, over its cells"),

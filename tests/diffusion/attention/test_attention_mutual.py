@@ -87,8 +87,9 @@ def test_a_target_without_its_source_row_is_refused(tokenizer: Any) -> None:
 
 def test_null_rows_are_fed_where_it_acts(tokenizer: Any) -> None:
     control = make(tokenizer, None, mutual())
-    assert [control.feeds_null_rows(step, 0) for step in range(5)] == [False, *[True] * 3, False]
-    assert not AttentionControl().feeds_null_rows(1, 0)
+    readers = [control.null_row_readers(step, 0) for step in range(5)]
+    assert readers == [set(), *[{1}] * 3, set()]
+    assert not AttentionControl().null_row_readers(1, 0)
 
 
 def test_given_masks_part_object_and_background(tokenizer: Any) -> None:

@@ -56,7 +56,7 @@ def test_first_the_target_has_the_sources_layout_in_both_halves(tokenizer: Any) 
     q, k, v = qkv(4)
     expected = attend(q[[0, 0, 2, 2]], k[[0, 0, 2, 2]], v)
     torch.testing.assert_close(control.self_attention(LAYER, q, k, v), expected)
-    assert control.feeds_null_rows(1, 0)
+    assert control.null_row_readers(1, 0) == {0}
 
 
 def test_then_the_mutual_branch_draws_the_source_in_the_targets_layout(tokenizer: Any) -> None:
@@ -65,7 +65,7 @@ def test_then_the_mutual_branch_draws_the_source_in_the_targets_layout(tokenizer
     q, k, v = qkv(4)
     expected = attend(q[[0, 1, 1, 3]], k[[0, 1, 0, 3]], v[[0, 1, 0, 3]])
     torch.testing.assert_close(control.self_attention(LAYER, q, k, v), expected)
-    assert not control.feeds_null_rows(2, 0)
+    assert not control.null_row_readers(2, 0)
 
 
 @pytest.mark.parametrize(("step", "lender"), [(0, 0), (2, 2)])
