@@ -24,7 +24,8 @@ def read_blend_words(text: str) -> BlendWords:
     ``"cat dog"`` (PIE-Bench), ``"('cat', 'dog')"`` (iCD's COCO set), ``'["cat,dog", "a,b"]'``
     (PIE-Bench++), and blank for none. Words are kept as they are written: case and punctuation
     count when they are looked up in a prompt. Of more than two words the first two count, as in
-    the reference.
+    the reference. A word alone is meant for both prompts: where one lacks it, it is reported as
+    any other word that a prompt does not have.
 
     Raises:
         ValueError: the text is none of these.
@@ -60,6 +61,6 @@ def _list(text: str) -> list[str]:
 
 
 def _two(words: list[str]) -> tuple[str, str]:
-    if len(words) < 2:
-        raise ValueError(f"{' '.join(words)!r} is one word, not a source and a target word")
-    return words[0], words[1]
+    if not words:
+        raise ValueError("has no word")
+    return words[0], words[:2][-1]

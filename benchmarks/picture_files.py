@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +52,12 @@ class PictureFile:
         return decode_mask(self.read_bytes(), self.where, self.column)
 
 
+def find_picture_in(folders: Sequence[Path], name: str, where: str, column: str) -> PictureFile:
+    """Return the picture file ``name`` of the first folder that has it; see ``find_picture``."""
+    having = (folder for folder in folders if isfile(folder / name))
+    return find_picture(next(having, folders[0]), name, where, column)
+
+
 def find_picture(root: Path, name: str, where: str, column: str) -> PictureFile:
     """Return the picture file ``name`` below ``root``, hashed but not decoded.
 
@@ -59,14 +67,14 @@ def find_picture(root: Path, name: str, where: str, column: str) -> PictureFile:
     if not name:
         raise BadSample(where, column, "no file is named", "write its name in the folder")
     where = f"{where}, {name[:80]}"
-    path = _inside(root, name, where, column)
+    path = _inside(root.resolve(), name, where, column)
     data = _read_bytes(path, where, column)
     size = picture_size(data, where, column)
     return PictureFile(path, sha256(data).hexdigest(), size, where, column)
 
 
 def _inside(root: Path, name: str, where: str, column: str) -> Path:
-    """Return the file's real path; raises BadSample if it is not below ``root``, links included."""
+    """Return the file's real path; raises BadSample if it is not below ``root``, a real path."""
     try:
         path = (root / name).resolve()
     except (OSError, RuntimeError, ValueError) as error:

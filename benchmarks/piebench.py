@@ -103,6 +103,8 @@ class PIEBench:
 
     card: ClassVar[Card] = card_of("piebench")
     info: ClassVar[BenchmarkInfo] = card.info
+    default_split: ClassVar[str] = "all"
+    """The name of the rows that no split means: results do not tell ``all`` from none."""
 
     def __init__(self, location: str | None = None, split: str | None = None) -> None:
         self.selection = read_split(split)

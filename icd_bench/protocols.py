@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_SIGN: Final = "|protocol:"
+
 Fit = Literal["centre-square", "squash"]
 Resampling = Literal["lanczos", "bicubic"]
 
@@ -35,20 +37,27 @@ class Protocol:
     """Edits are scored after a JPEG file of this quality (4:2:0); None: as they are."""
     mask_border: int = 0
     """Pixels along the frame that count as edited whatever the mask says."""
+    scored_at: int | None = None
+    """Side to which larger edits, and what they are compared with, are shrunk to be scored;
+    smaller ones are never enlarged. None: edits are scored at their own size."""
     metrics: tuple[str, ...] = ()
     """Computed when the user names none; empty: the benchmark's own."""
     units: Mapping[str, float] = field(default_factory=dict)
-    """Metric -> factor by which the papers multiply it."""
+    """Metric -> factor by which the papers multiply it, and so do tables, curves and reports."""
 
     def sign(self, signature: str) -> str:
         """Return a metric's signature under this protocol."""
-        return signature if self == NATIVE else f"{signature}|protocol:{self.name}"
+        return signature if self == NATIVE else f"{signature}{_SIGN}{self.name}"
 
     def edit_as_scored(self, edited: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return an edited picture (R, R, 3) as metrics see it."""
         from icd_bench.pictures import through_jpeg
 
         return edited if self.jpeg_quality is None else through_jpeg(edited, self.jpeg_quality)
+
+    def side_as_scored(self, side: int) -> int:
+        """Return the side that a square picture has when metrics see it."""
+        return side if self.scored_at is None else min(side, self.scored_at)
 
     def mask_as_scored(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return a mask (R, R) as metrics see it."""
@@ -67,9 +76,11 @@ _KNOWN: Final = (
     NATIVE,
     Protocol(
         "icd-2024",
-        "Starodubcev et al. 2024 (arXiv:2406.14539): pictures squeezed to the model's square, PNG",
+        "Starodubcev et al. 2024 (arXiv:2406.14539): pictures squeezed to the model's square, PNG, "
+        "scored at 512 pixels where they are larger",
         fit="squash",
         resampling="bicubic",
+        scored_at=512,
         metrics=(
             "clip_text_l14",
             "clip_image_l14",
@@ -109,6 +120,17 @@ _KNOWN: Final = (
 def protocols() -> dict[str, Protocol]:
     """Return the known protocols by name."""
     return {protocol.name: protocol for protocol in _KNOWN}
+
+
+def unit_factor(metric: str, signature: str) -> float:
+    """Return by how much the papers of a score's protocol multiply it.
+
+    Args:
+        metric: its name.
+        signature: of :meth:`Protocol.sign`.
+    """
+    protocol = protocols().get(signature.rpartition(_SIGN)[2], NATIVE)
+    return protocol.units.get(metric, 1.0)
 
 
 def find_protocol(name: str) -> Protocol:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from icd_bench.api import Direction, Range
 from icd_bench.errors import UsageError
+from icd_bench.protocols import unit_factor
 from icd_bench.run.scoring.conditions import Conditions
 from icd_bench.run.storage.edit_sets import GROUP
 from icd_bench.run.storage.store import RunFolder
@@ -71,6 +72,7 @@ def join_runs(paths: Sequence[Path]) -> JoinedRuns:
         for column in _columns(name, signatures):
             marked = _mark(name, column.signature)
             joined.cells = joined.cells.rename(columns={marked: column.key})
+            joined.cells[column.key] *= column.factor
             joined.columns.append(column)
     _take_sets(joined, sets)
     return joined
@@ -79,21 +81,23 @@ def join_runs(paths: Sequence[Path]) -> JoinedRuns:
 def _columns(name: str, cards: Mapping[str, Mapping[str, Any]]) -> Iterator[Column]:
     """Yield a column for each signature of a metric."""
     for number, (signature, card) in enumerate(cards.items(), start=1):
+        factor = unit_factor(name, signature)
         yield Column(
             key=f"{name} [{number}]" if len(cards) > 1 else name,
             metric=name,
             title=card["title"],
             direction=_DIRECTIONS.get(card["direction"], "lower"),
-            unit=card["unit"],
+            unit=card["unit"] if factor == 1 else f"{card['unit']} x{factor:g}".strip(),
             group=card["group"],
             signature=signature,
-            range=_range(card),
+            range=_range(card, factor),
+            factor=factor,
         )
 
 
-def _range(card: Mapping[str, Any]) -> Range:
+def _range(card: Mapping[str, Any], factor: float) -> Range:
     """Return the limits of a metric; runs of older versions do not have them."""
-    low, high = card.get("range", (None, None))
+    low, high = (end if end is None else factor * end for end in card.get("range", (None, None)))
     return low, high
 
 
@@ -102,13 +106,16 @@ def _take_sets(joined: JoinedRuns, sets: Sequence[Mapping[str, Any]]) -> None:
     for score in sets:
         cards.setdefault(score["metric"], {}).setdefault(score["signature"], score["card"])
     joined.set_columns = [c for name, known in cards.items() for c in _columns(name, known)]
-    keys = {(column.metric, column.signature): column.key for column in joined.set_columns}
+    columns = {(column.metric, column.signature): column for column in joined.set_columns}
     for score in sets:
         group = score["group"]
         place = (*(str(group[name]) for name in GROUP), score["pictures"])
         values = joined.sets.setdefault(place, {})
-        value, low, high = (float(score.get(name, "nan")) for name in ("value", "low", "high"))
-        values[keys[score["metric"], score["signature"]]] = (value, low, high)
+        column = columns[score["metric"], score["signature"]]
+        value, low, high = (
+            column.factor * float(score.get(name, "nan")) for name in ("value", "low", "high")
+        )
+        values[column.key] = (value, low, high)
 
 
 def _mark(metric: str, signature: str) -> str:

@@ -223,10 +223,13 @@ def _notes(rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[str]:
     for column in columns:
         values = [row.values[column.key] for row in rows]
         infinite = sum(value.infinite for value in values if value.n)
-        if infinite:
-            yield f"{column.key}: infinite values left out of the means: {infinite}"
+        # A row without any value was not scored, or its metric has none for any of its edits.
+        missing = sum(v.excluded - v.infinite for v in values if v.n or v.infinite)
+        for kind, count in (("infinite", infinite), ("missing", missing)):
+            if count:
+                yield f"{column.key}: {kind} values left out of the means: {count}"
     if any(0 < row.values[column.key].n < row.n for row in rows for column in columns):
-        yield "† mean over fewer edits than n: values that are missing or infinite are left out"
+        yield "(n=..): mean over fewer edits than the row has"
     warned = sum(row.warned for row in rows)
     if warned:
         yield f"{warned} edits carry a warning; see the column warnings of results.parquet"

@@ -25,7 +25,6 @@ GROUP_TITLES = {
     "truth": "Is it like the true edit?",
     "quality": "Does it look real?",
 }
-FEWER = "†"
 UNKNOWN = "–"
 MOST_DECIMALS = 4
 BETWEEN_COLUMNS = 3
@@ -109,7 +108,10 @@ def to_latex(table: Table, width: int, colour: bool | None, marks: Marks) -> str
     """Return a booktabs table: best bold, second-best underlined, anchors after a rule."""
     columns = "l" * len(_names(table)) + "r" * _numbers(table)
     header = [_tex(name) for name in (*_names(table), *_COST)]
-    header += [_tex(column.key) + _TEX_ARROWS[column.direction] for column in table.columns]
+    header += [
+        _tex(f"{column.key} {column.scaled}".strip()) + _TEX_ARROWS[column.direction]
+        for column in table.columns
+    ]
     lines = [PREAMBLE, f"\\begin{{tabular}}{{{columns}}}", "\\toprule", " & ".join(header) + r" \\"]
     for _, rows in groupby(table.rows, key=lambda row: (row.block, row.anchor)):
         lines.append("\\midrule")
@@ -209,7 +211,7 @@ def _value_cells(table: Table, row: Row, marks: Marks) -> Iterator[tuple[Column,
     for column in table.columns:
         decimals = _decimals([other.values[column.key] for other in table.rows])
         value = row.values[column.key]
-        fewer = FEWER if 0 < value.n < row.n else ""
+        fewer = f" (n={value.n})" if 0 < value.n < row.n else ""
         published = row.published.get(column.key)
         beside = f" [{published}]" if published else ""
         yield column, value_text(value, decimals, marks.intervals) + fewer + beside
@@ -282,7 +284,8 @@ def _by_key(table: Table, row: Row, marks: Marks) -> Iterator[tuple[str, str]]:
 def _heading_lines(column: Column) -> list[str]:
     """Return a heading in two lines, so that its column can be narrow."""
     *words, last = column.key.split("_")
-    return [*([" ".join(words)] if words else []), f"{last} {ARROWS[column.direction]}".strip()]
+    end = " ".join(filter(None, (last, column.scaled, ARROWS[column.direction])))
+    return [*([" ".join(words)] if words else []), end]
 
 
 def _rich_table(
@@ -332,7 +335,6 @@ _TEX_SPECIAL = {
     "±": r" $\pm$ ",
     "∞": r"$\infty$",
     "–": "--",
-    FEWER: r"$^\dagger$",
 }
 
 

@@ -27,11 +27,18 @@ class Column:
     signature: str
     range: Range = (None, None)
     """Smallest and largest possible value; None where there is no limit."""
+    factor: float = 1
+    """What the values have been multiplied by, as the papers of their protocol do."""
 
     @property
     def heading(self) -> str:
-        """The key with an arrow towards better values, where some are better."""
-        return f"{self.key} {ARROWS[self.direction]}".strip()
+        """The key with an arrow towards better values, where some are better, and the factor."""
+        return " ".join(filter(None, (self.key, self.scaled, ARROWS[self.direction])))
+
+    @property
+    def scaled(self) -> str:
+        """The factor as a heading shows it, "x1000"; empty where there is none."""
+        return "" if self.factor == 1 else f"x{self.factor:g}"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,10 +17,12 @@ from .output import align, print_json, say
 if TYPE_CHECKING:
     from icd_bench.api import Sample
     from icd_bench.data.card import Card
+    from icd_bench.data.fetch import MissingPictures
     from icd_bench.errors import BadSample
 
 SOMETHING_IS_WRONG = 1
 SHOWN_OF_A_KIND = 5
+PICTURES_A_LINE = 100
 
 app = typer.Typer(
     help="Get, check and build the data of benchmarks.", no_args_is_help=True, add_completion=False
@@ -38,8 +40,12 @@ def get(
     to: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder.  [default: $ICD_BENCH_DATA/NAME]")
     ] = None,
-) -> None:
-    """Fetch the data of a benchmark, where its licence allows that, or say how to get them."""
+) -> int:
+    """Fetch the data of a benchmark, where its licence allows that, or say how to get them.
+
+    What is there is kept, and no file of yours is replaced. The exit code is 1 where pictures are
+    missing at the end.
+    """
     from icd_bench.data.fetch import fetch_card_files, fetch_pictures
     from icd_bench.data.home import default_folder
 
@@ -50,17 +56,16 @@ def get(
     folder = to or default_folder(name)
     say(f"{name}: {card.size}; licence: {card.licence}")
     fetch_card_files(card, folder)
+    missing = None
     if card.pictures:
-        names = list(loader(location=str(folder)).picture_names())
-        done: list[None] = []
-
-        def count() -> None:
-            done.append(None)
-            if len(done) % 100 == 0 or len(done) == len(names):
-                say(f"{len(done)} of {len(names)} pictures")
-
-        fetch_pictures(card.pictures, names, folder, count)
+        names = loader(location=str(folder)).picture_names()
+        missing = fetch_pictures(card.pictures, names, folder, _say_progress)
     print(folder)
+    if not missing:
+        return 0
+    for line in _lines(missing, card):
+        say(line)
+    return SOMETHING_IS_WRONG
 
 
 @app.command("verify")
@@ -126,7 +131,9 @@ def build(
 ) -> None:
     """Build a new set of edits from captions: choose captions and replace one noun in each.
 
-    The same captions and seed give the same file. Read it, mend or delete rows, and use it.
+    The same captions and seed give the same file. Read it, mend or delete rows, name it
+    editing_coco.csv in a folder with the photos in train2014/ or val2014/, and use it as
+    --bench coco-edit=FOLDER.
     """
     loader = registry.benchmarks.load(name)
     if not hasattr(loader, "build"):
@@ -185,6 +192,27 @@ def card_of(name: str) -> Card:
     if card is None:
         raise UsageError(f"{name}: {registry.benchmarks.load(name).info.how_to_get}")
     return card
+
+
+def _say_progress(number: int, total: int) -> None:
+    if number % PICTURES_A_LINE == 0 or number == total:
+        say(f"{number} of {total} pictures tried")
+
+
+def _lines(missing: MissingPictures, card: Card) -> Iterator[str]:
+    """Yield one line for each reason for which pictures are missing."""
+    if missing.failed:
+        first = next(iter(missing.failed.values()))
+        yield f"{_counted(list(missing.failed))} not fetched; the first: {first}"
+    if missing.elsewhere:
+        yield f"{_counted(missing.elsewhere)} not at the address of the others: {card.how_to_get}"
+
+
+def _counted(names: Sequence[str]) -> str:
+    """Return how many pictures there are, and what the first are called."""
+    noun = "picture" if len(names) == 1 else "pictures"
+    more = ", .." if len(names) > SHOWN_OF_A_KIND else ""
+    return f"{len(names)} {noun} ({', '.join(names[:SHOWN_OF_A_KIND])}{more})"
 
 
 def _open(reference: str) -> tuple[Iterator[Sample | BadSample], str, str, str]:

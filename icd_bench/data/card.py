@@ -32,6 +32,8 @@ class NamedPictures(Entry):
     """With ``{name}`` for the file's name."""
     folder: str
     """Relative to the benchmark's folder."""
+    names: str = "*"
+    """Pattern of the names that are at the URL; ``how_to_get`` says where the others are."""
 
 
 class Card(Entry):

@@ -35,10 +35,14 @@ class Lint:
     @property
     def broken(self) -> int:
         """Rows that cannot be edited at all."""
-        return len({p.sample for p in self.problems if p.kind in (BROKEN_ROW, BROKEN_FILE)})
+        return sum(problem.kind in UNUSABLE for problem in self.problems)
 
 
-BROKEN_ROW, BROKEN_FILE = "unusable row", "broken file"
+BROKEN_ROW, BROKEN_FILE, TAKEN_ID = "unusable row", "broken file", "id taken twice"
+UNUSABLE = (BROKEN_ROW, BROKEN_FILE, TAKEN_ID)
+"""Kinds of problems of which a row has at most one: no run uses it."""
+BACKGROUND, REGION = "background", "edited region"
+"""The sides of a mask: a full one has no background, an empty one no edited region."""
 
 
 def lint(samples: Iterable[Sample | BadSample]) -> Lint:
@@ -53,11 +57,14 @@ def lint(samples: Iterable[Sample | BadSample]) -> Lint:
             problems.append(Problem(BROKEN_ROW, sample.where, str(sample)))
             needs.append(frozenset({"nothing"}))
             continue
+        if sample.id in ids:
+            detail = f"id {sample.id}: is taken by an earlier row"
+            problems.append(Problem(TAKEN_ID, sample.id, detail))
+            needs.append(frozenset({"nothing"}))
+            continue
+        ids.add(sample.id)
         digests.append(sample.digest)
         problems += _words(sample)
-        if sample.id in ids:
-            problems.append(Problem("id taken twice", sample.id))
-        ids.add(sample.id)
         try:
             problems += _picture(sample, pictures)
             mask_problems, mask_parts = _mask(sample)
@@ -107,15 +114,15 @@ def _picture(sample: Sample, pictures: dict[str, str]) -> Iterator[Problem]:
 
 
 def _mask(sample: Sample) -> tuple[list[Problem], frozenset[str]]:
-    """Return what is odd about a mask, and "mask" if background metrics can use it."""
+    """Return what is odd about a mask, and which sides of it there are to score."""
     if sample.read_mask is None:
         return [], frozenset()
     mask = sample.read_mask()
     if not mask.any():
-        return [Problem("empty mask: nothing may change", sample.id)], frozenset({"mask"})
+        return [Problem("empty mask: nothing may change", sample.id)], frozenset({BACKGROUND})
     if mask.all():
-        return [Problem("full mask: no background to score", sample.id)], frozenset()
-    return [], frozenset({"mask"})
+        return [Problem("full mask: no background to score", sample.id)], frozenset({REGION})
+    return [], frozenset({BACKGROUND, REGION})
 
 
 def _parts(sample: Sample) -> frozenset[str]:
@@ -130,5 +137,16 @@ def _usable(rows: list[frozenset[str]]) -> dict[str, int]:
             info: MetricInfo = registry.metrics.load(name).info
         except UsageError:
             continue
-        counts[info.name] = sum("nothing" not in r and set(info.needs) <= r for r in rows)
+        needs = _needs(info)
+        counts[info.name] = sum("nothing" not in row and needs <= row for row in rows)
     return counts
+
+
+def _needs(info: MetricInfo) -> set[str]:
+    """Return the parts of a sample that a metric needs; of a mask, the side that it looks at.
+
+    By its group: whether the prompt is followed shows where the picture may change, what is kept
+    shows everywhere else.
+    """
+    side = REGION if info.group == "editing" else BACKGROUND
+    return {side if part == "mask" else part for part in info.needs}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from icd_bench.data.card import Card
 from icd_bench.data.fetch import is_the_file
-from icd_bench.data.lint import BROKEN_FILE, BROKEN_ROW, Lint
+from icd_bench.data.lint import UNUSABLE, Lint
 
 
 def differences(card: Card, folder: Path, found: Lint, split: str) -> Iterator[str]:
@@ -28,5 +28,5 @@ def differences(card: Card, folder: Path, found: Lint, split: str) -> Iterator[s
     if expected is not None and found.rows != expected:
         yield f"{found.rows} rows, not {expected}"
     for problem in found.problems:
-        if problem.kind in (BROKEN_ROW, BROKEN_FILE):
+        if problem.kind in UNUSABLE:
             yield problem.detail

@@ -44,13 +44,15 @@ def _comparable(
 def _values(row: Row, table: Table, numbers: Sequence[PublishedNumber]) -> dict[str, str]:
     values: dict[str, list[str]] = {}
     for number in _comparable(row, table, numbers):
-        values.setdefault(number.column.metric, []).append(_in_our_unit(number))
-    return {metric: ", ".join(texts) for metric, texts in values.items()}
+        (factor,) = (c.factor for c in table.columns if c.key == number.column.metric)
+        values.setdefault(number.column.metric, []).append(_in_our_unit(number, factor))
+    return {metric: ", ".join(dict.fromkeys(texts)) for metric, texts in values.items()}
 
 
-def _in_our_unit(number: PublishedNumber) -> str:
-    digits = number.column.digits + round(log10(number.column.scale))
-    return f"{number.value / number.column.scale:.{digits}f}"
+def _in_our_unit(number: PublishedNumber, factor: float) -> str:
+    """Return a published value as a column shows it whose values are multiplied by a factor."""
+    scale = number.column.scale / factor
+    return f"{number.value / scale:.{number.column.digits + round(log10(scale))}f}"
 
 
 def _reasons(row: Row, table: Table, numbers: Sequence[PublishedNumber]) -> Iterator[str]:

@@ -10,8 +10,10 @@ from typing import Literal
 
 from icd_bench.reports.table import build_table
 from icd_bench.reports.table_model import Row, Table
+from icd_bench.run.scoring.outside import VERSION
 
 from .numbers import PublishedNumber, published_numbers
+from .settings import full_setting
 
 Answer = Literal["match", "differs", "not comparable"]
 
@@ -55,7 +57,7 @@ def compare(
         rows = [row for row in table.rows if number.method and row.method == number.method]
         comparable = [row for row in rows if not list(obstacles(number, row, table))]
         if comparable:
-            yield from (_measured(number, row) for row in comparable)
+            yield from (_measured(number, row, table) for row in comparable)
         elif rows:
             # The row that comes nearest says best what is missing.
             nearest = min((list(obstacles(number, row, table)) for row in rows), key=len)
@@ -86,11 +88,22 @@ def obstacles(number: PublishedNumber, row: Row, table: Table) -> Iterator[str]:
         yield f"model {number.model} ({number.weights}), not {row.model}"
     if number.n is not None and number.n != row.n:
         yield f"n {number.n}, not {row.n}"
-    for name, value in number.setting.items():
-        if row.setting.get(name) != value:
-            yield f"{name} {value}, not {row.setting.get(name)}"
+    yield from _other_fields(number, row)
     if row.conditions:
         yield f"made with {row.conditions}"
+
+
+def _other_fields(number: PublishedNumber, row: Row) -> Iterator[str]:
+    """Yield the fields in which a row's setting is not the paper's.
+
+    Those of edits made elsewhere are not known: whoever names them after a method answers for it.
+    """
+    if number.setting is None:
+        yield "its setting is not published"
+    elif row.version != VERSION:
+        for name, value in full_setting(number).items():
+            if name not in number.free and row.setting.get(name) != value:
+                yield f"{name} {value}, not {row.setting.get(name)}"
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
@@ -99,10 +112,13 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     for verdict in verdicts:
         number = verdict.number
         what = f"{number.title}: {number.column.metric}"
-        printed = f"{number.value:.{number.column.digits}f} {number.column.unit}".strip()
+        deviation = "" if number.deviation is None else f" ±{number.deviation:g}"
+        printed = f"{number.value:.{number.column.digits}f}{deviation} {number.column.unit}".strip()
         where = f"{number.paper}, {number.table}"
         if number.second_hand:
             where += f", as printed in {number.second_hand}"
+        if number.note:
+            where += f"; {number.note}"
         ours = "" if verdict.ours is None else f", here {verdict.ours:.{number.column.digits}f}"
         why = f" ({'; '.join(verdict.reasons)})" if verdict.reasons else ""
         lines.append(f"{verdict.answer:<15} {what}: published {printed}{ours}{why} [{where}]")
@@ -111,9 +127,10 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     return "\n".join([*lines, ", ".join(counts)])
 
 
-def _measured(number: PublishedNumber, row: Row) -> Verdict:
-    scale = number.column.scale
-    value = row.values[str(number.column.metric)]
+def _measured(number: PublishedNumber, row: Row, table: Table) -> Verdict:
+    (column,) = (c for c in table.columns if c.key == number.column.metric)
+    scale = number.column.scale / column.factor
+    value = row.values[column.key]
     ours = scale * value.mean
     half = abs(scale * (value.high - value.low) / 2) if isfinite(value.high - value.low) else 0.0
     off = ours - number.value

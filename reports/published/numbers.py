@@ -33,14 +33,23 @@ class PublishedRow(Entry):
     """As printed."""
     method: str = ""
     """Our name of it; empty where there is none."""
-    setting: dict[str, Any] = Field(default_factory=dict)
-    """Fields in which it differs from the method's default."""
+    preset: str = ""
+    """Of our method, where the setting is one."""
+    setting: dict[str, Any] | None = Field(default_factory=dict)
+    """Fields in which it differs from the preset, or from the method's default where there is none;
+    null where the paper does not tell its setting."""
+    free: tuple[str, ...] = ()
+    """Fields that change nothing in it."""
     weights: str = ""
     """Where they are not the table's."""
+    model: str = ""
+    """Our name of these weights."""
     second_hand: str = ""
     """The paper that the number is taken from, where it is not the method's or the table's."""
     values: tuple[float | None, ...]
     """One a column; None where nothing is printed."""
+    deviations: tuple[float | None, ...] = ()
+    """Standard deviations, one a column, where the paper prints them."""
 
 
 class PublishedTable(Entry):
@@ -55,6 +64,8 @@ class PublishedTable(Entry):
     weights: str
     model: str = ""
     """Our name of the weights; empty where there is none."""
+    free: tuple[str, ...] = ()
+    """Fields that change nothing in the table: attention control between equal prompts."""
     note: str = ""
     columns: tuple[PublishedColumn, ...]
     rows: tuple[PublishedRow, ...]
@@ -62,7 +73,7 @@ class PublishedTable(Entry):
     @model_validator(mode="after")
     def _rectangular(self) -> PublishedTable:
         for row in self.rows:
-            if len(row.values) != len(self.columns):
+            if {len(row.values), len(row.deviations) or len(row.values)} != {len(self.columns)}:
                 raise ValueError(f"{self.table}, {row.title}: not one value for each column")
         return self
 
@@ -81,11 +92,15 @@ class PublishedNumber(Entry):
     column: PublishedColumn
     title: str
     method: str
-    setting: dict[str, Any]
+    preset: str
+    setting: dict[str, Any] | None
+    free: tuple[str, ...]
     weights: str
     model: str
+    deviation: float | None
     paper: str
     table: str
+    note: str
     second_hand: str
     benchmark: str
     split: str
@@ -103,18 +118,23 @@ def published_numbers() -> tuple[PublishedNumber, ...]:
 def _numbers(paper: Paper) -> Iterator[PublishedNumber]:
     for table in paper.tables:
         for row in table.rows:
-            for column, value in zip(table.columns, row.values, strict=True):
+            deviations = row.deviations or (None,) * len(row.values)
+            for column, value, deviation in zip(table.columns, row.values, deviations, strict=True):
                 if value is not None:
                     yield PublishedNumber(
                         value=value,
                         column=column,
                         title=row.title,
                         method=row.method,
+                        preset=row.preset,
                         setting=row.setting,
+                        free=(*table.free, *row.free),
                         weights=row.weights or table.weights,
-                        model="" if row.weights else table.model,
+                        model=row.model or ("" if row.weights else table.model),
+                        deviation=deviation,
                         paper=paper.paper,
                         table=table.table,
+                        note=table.note,
                         second_hand=row.second_hand,
                         benchmark=table.benchmark,
                         split=table.split,

@@ -47,6 +47,21 @@ def test_it_reads_the_parquet_files(folder: Path) -> None:
     assert first.read_mask().sum() == 7
 
 
+def test_a_mask_lies_on_the_same_part_of_a_larger_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("official_folders.SIDE", 2 * SIDE)
+    make_piebench_pp(tmp_path, [row(0)], "0_random_140")
+    (sample,) = PIEBenchPP(str(tmp_path)).samples()
+    assert isinstance(sample, Sample)
+    assert sample.read_mask is not None
+    mask = sample.read_mask()
+    assert mask.shape == (2 * SIDE, 2 * SIDE)
+    assert mask.sum() == 4 * 7
+    assert mask[:2, :6].all()
+    assert mask[4:6, 10:18].all()
+
+
 def test_one_configuration(folder: Path) -> None:
     (sample,) = PIEBenchPP(str(folder), "1_change_object_80").samples()
     assert isinstance(sample, Sample)

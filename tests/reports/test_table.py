@@ -145,6 +145,21 @@ def test_text_is_golden(table: Table, form: str, file: str) -> None:
     assert render(table, form, width=120, colour=False) == (GOLDEN / file).read_text("utf-8")
 
 
+def test_values_are_in_the_units_of_their_protocol(tmp_path: Path) -> None:
+    """The papers of PIE-Bench print this error times 10,000."""
+    rows = {("icd", 0.5): {"zeroed_mse": [0.003, 0.004, 0.005]}}
+    table = build_table([write_run(tmp_path / "run", rows, version="1|protocol:pie-bench-2023")])
+    assert table.rows[0].values["zeroed_mse"].mean == pytest.approx(40)
+    (column,) = table.columns
+    assert (column.factor, column.unit) == (10_000, "dB x10000")
+    text = render(table, "md")
+    assert "zeroed_mse x10000 ↑" in text
+    assert "40 ±25" in text
+    native = build_table([write_run(tmp_path / "native", rows)])
+    assert native.rows[0].values["zeroed_mse"].mean == pytest.approx(0.004)
+    assert native.columns[0].heading == "zeroed_mse ↑"
+
+
 def test_csv_has_every_number(table: Table) -> None:
     rows = list(csv.DictReader(io.StringIO(render(table, "csv"))))
     assert [row["method"] for row in rows] == ["icd", "icd", "npi", "copy"]

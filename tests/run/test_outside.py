@@ -132,6 +132,93 @@ def test_a_file_of_lines(pie: Path, edits: Path) -> None:
         score(request(pie, file, layout="jsonl"))
 
 
+def lines(edits: Path, rows: list[tuple[str, str]]) -> Path:
+    """Write a JSONL file of (id, picture) beside the folder of edits."""
+    file = edits.parent / "edits.jsonl"
+    file.write_text("".join(json.dumps({"id": i, "image": path}) + "\n" for i, path in rows))
+    return file
+
+
+def test_lines_need_not_be_written_as_we_do(pie: Path, edits: Path) -> None:
+    file = lines(edits, [(KEYS[0], f"edits/{KEYS[0]}.png")])
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    _, said = score(request(pie, file, layout="jsonl", metrics=()))
+    assert said[0] == "1 of 7 edits found"
+
+
+@pytest.mark.parametrize(
+    ("content", "line"), [("id".encode("utf-16"), 1), (b'\n{"id": "caf\xe9", "image": "a"}', 2)]
+)
+def test_lines_that_are_not_utf_8_are_told(
+    pie: Path, tmp_path: Path, content: bytes, line: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "edits.jsonl"
+    file.write_bytes(content)
+    words = ["--bench", f"piebench:icd-140={pie}", "--as", "other", "--layout", "jsonl"]
+    assert main(["score", str(file), *words]) == 2
+    assert f"edits.jsonl, line {line}: not UTF-8" in capsys.readouterr().err
+
+
+def test_a_line_that_names_no_file_is_a_missing_edit(pie: Path, edits: Path) -> None:
+    file = lines(edits, [(KEYS[0], f"edits/{KEYS[0]}.png"), (KEYS[1], "edits/gone.png")])
+    results, said = score(request(pie, file, layout="jsonl", metrics=()))
+    assert said[0] == "1 of 7 edits found"
+    assert said[1].startswith("5 missing, not scored: ")
+    gone = edits / "gone.png"
+    assert said[2] == f"1 missing, the named file does not exist: {KEYS[1]} ({gone})"
+    assert not any("unreadable" in line for line in said)
+    row = results[(results["method"] == "other") & (results["sample_id"] == KEYS[1])].iloc[0]
+    assert (row["error_type"], row["status"]) == ("MissingEdit", "failed")
+    assert "gone.png does not exist" in row["error"]
+    with pytest.raises(UsageError, match=r"named files that do not exist: 1, as .*gone\.png"):
+        score(request(pie, lines(edits, [(KEYS[1], "gone.png")]), layout="jsonl"))
+
+
+def test_two_edits_of_a_sample_are_refused_before_anything_is_written(
+    pie: Path, edits: Path
+) -> None:
+    darker(source(pie, KEYS[0]), edits / f"{KEYS[0]}.jpg")
+    darker(source(pie, KEYS[1]), edits / "ours" / f"{KEYS[1]}.png")
+    told = (
+        rf"samples with several edits \(2\): {KEYS[0]} \({KEYS[0]}.jpg, {KEYS[0]}.png\); {KEYS[1]} "
+    )
+    with pytest.raises(UsageError, match=told + rf"\({KEYS[1]}.png, ours/{KEYS[1]}.png\)"):
+        score(request(pie, edits))
+    two = [(KEYS[0], f"edits/{KEYS[0]}.{ending}") for ending in ("jpg", "png", "png")]
+    with pytest.raises(UsageError, match=rf"edits \(1\): .*{KEYS[0]}.jpg, edits/{KEYS[0]}.png\)"):
+        score(request(pie, lines(edits, two), layout="jsonl"))
+    assert not (edits.parent / "run").exists()
+    _, said = score(request(pie, lines(edits, two[1:]), layout="jsonl", metrics=()))
+    assert said[0] == "1 of 7 edits found"
+
+
+def test_the_scripts_tree_with_two_edits_of_a_sample_is_refused(pie: Path, tmp_path: Path) -> None:
+    for ending in ("jpg", "png"):
+        darker(source(pie, KEYS[0]), tmp_path / "out" / "0_random_140" / f"{KEYS[0]}.{ending}")
+    with pytest.raises(UsageError, match=r"several edits \(1\): 000000000000"):
+        score(request(pie, tmp_path / "out", layout="piebench"))
+
+
+@pytest.mark.parametrize("name", ["identity", "jpeg", "vae-roundtrip"])
+def test_reference_lines_keep_their_names(pie: Path, edits: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=f"--as {name}: this is a reference line.*another name"):
+        score(request(pie, edits, name=name))
+    assert not (edits.parent / "run").exists()
+
+
+def test_the_weights_are_the_users_claim(pie: Path, edits: Path) -> None:
+    words = ["score", str(edits), "--bench", f"piebench:icd-140={pie}", "--as", "other"]
+    more = ["--metrics", "psnr", "--limit", "1", "--out"]
+    assert main([*words, *more, str(edits.parent / "plain")]) == 0
+    assert main([*words, *more, str(edits.parent / "claim"), "--model", "sd15"]) == 0
+    plain, claim = (RunFolder.open(edits.parent / name) for name in ("plain", "claim"))
+    assert set(plain.read_results()["model"]) == {"outside"}
+    assert set(claim.read_results()["model"]) == {"sd15"}
+    assert claim.manifest()["commands"][0]["model"] == "sd15"
+    assert set(plain.read_results()["cell_id"]).isdisjoint(claim.read_results()["cell_id"])
+    assert main(["score", str(edits.parent / "claim"), "--model", "sd15"]) == 2
+
+
 def test_nothing_found_is_an_error(pie: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="in the layout flat"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from run_fakes import here, make_sample, picture
 
 from icd_bench.api import Sample
@@ -17,8 +19,10 @@ from icd_bench.metrics.ssim import ZeroedSSIM
 from icd_bench.pictures import read_picture, through_jpeg
 from icd_bench.protocols import NATIVE, find_protocol, protocols
 from icd_bench.run import RunFolder
+from icd_bench.run.progress import QuietProgress
 from icd_bench.run.reading.prepare import fit_mask, fit_picture, prepare
-from icd_bench.run.scoring.score import Stored, make_scored
+from icd_bench.run.scoring.outside import OutsideRequest, score_outside
+from icd_bench.run.scoring.score import Reader, Stored, batches_of, make_scored
 
 PHOTO = Path(__file__).parents[1] / "data" / "photos" / "cat.jpg"
 ICD, PIE = find_protocol("icd-2024"), find_protocol("pie-bench-2023")
@@ -55,6 +59,58 @@ def test_the_border_counts_as_edited() -> None:
     assert bordered.sum() == 28 + 1
     assert not bordered[1:7, 1:7].sum() - 1
     assert NATIVE.mask_as_scored(mask) is mask
+
+
+@pytest.mark.parametrize(("side", "scored"), [(128, 128), (512, 512), (1024, 512)])
+def test_icd_shrinks_what_is_larger_than_512_and_enlarges_nothing(side: int, scored: int) -> None:
+    assert ICD.side_as_scored(side) == scored
+    assert {NATIVE.side_as_scored(side), PIE.side_as_scored(side)} == {side}
+
+
+def edits_at(side: int, root: Path, protocol: str) -> Path:
+    """Score a noisy edit of a photo with a mask at a size; the run is ``root/run``."""
+    album = root / "album"
+    if not album.is_dir():
+        album.mkdir()
+        Image.fromarray(fit_picture(read_picture(PHOTO), 1024)).save(album / "a.png")
+        Image.fromarray(np.arange(1024)[None].repeat(1024, 0) < 256).save(album / "mask.png")
+        row = {"id": "a", "image": "a.png", "source": "a cat", "target": "a dog"}
+        (album / "prompts.jsonl").write_text(json.dumps({**row, "mask": "mask.png"}))
+    source = fit_picture(read_picture(album / "a.png"), side, ICD).astype(int)
+    noise = np.random.default_rng(5).integers(-40, 41, source.shape)
+    edits = root / f"edits-{side}"
+    edits.mkdir()
+    Image.fromarray((source + noise).clip(0, 255).astype(np.uint8)).save(edits / "a.png")
+    request = OutsideRequest(
+        place=edits, benchmark=str(album), name="mine", model=f"model-{side}", resolution=side,
+        protocol=protocol, metrics=("psnr", "background_mse"), out=root / "run", device="cpu",
+    )  # fmt: skip
+    return score_outside(request, QuietProgress()).path
+
+
+def test_larger_edits_are_scored_at_the_protocols_size(tmp_path: Path) -> None:
+    results = RunFolder.open(edits_at(1024, tmp_path, "icd-2024")).read_results()
+    row = results.set_index("method").loc["mine"]
+    assert row["resolution"] == 1024
+    files = (tmp_path / "album" / "a.png", tmp_path / "edits-1024" / "a.png")
+    source, edited = (fit_picture(read_picture(file), 512, ICD) / 255 for file in files)
+    error = (edited - source) ** 2
+    assert row["psnr"] == pytest.approx(-10 * np.log10(error.mean()), rel=1e-5)
+    assert row["background_mse"] == pytest.approx(error[:, 128:].mean(), rel=1e-5)
+
+
+def test_a_shrunk_source_is_not_taken_for_the_one_of_that_size(tmp_path: Path) -> None:
+    for side in (512, 1024):
+        folder = RunFolder.open(edits_at(side, tmp_path, "icd-2024"))
+    with folder.writer() as writer:
+        reader = Reader(writer, ICD)
+        batches = batches_of(list(writer.records.cells.values()))
+        stored = [one for cells in batches for one in reader.read(cells)[1]]
+    assert len(stored) == 6
+    assert {one.edited.shape for one in stored} == {(512, 512, 3)}
+    sources = {one.sample.digest: one.source for one in stored}
+    assert len(sources) == 2
+    assert all(np.array_equal(one.source, sources[one.sample.digest]) for one in stored)
 
 
 def test_a_jpeg_file_alone_costs_what_the_sheet_says() -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from run_fakes import here
 
 from icd_bench.api import MetricInfo
 from icd_bench.errors import UsageError
 from icd_bench.reports.table import build_table, render
 from icd_bench.run import RunFolder
+from icd_bench.run.progress import QuietProgress
+from icd_bench.run.scoring.outside import OutsideRequest, score_outside
 from icd_bench.run.scoring.rescore import score_run
 
 
@@ -70,6 +74,25 @@ def test_a_value_is_not_computed_twice(run, monkeypatch):
     score_run(summary.path, [PLACE])
     assert not asked
     assert build_table([summary.path]).rows[0].values["brightness"].mean == before
+
+
+def test_sources_of_one_size_are_not_taken_for_those_of_another(tmp_path):
+    edits = tmp_path / "edits"
+    edits.mkdir()
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(edits / "a.png")
+    row = {"id": "a", "image": "a.png", "source": "noise", "target": "more noise"}
+    (edits / "prompts.jsonl").write_text(json.dumps(row))
+    for side in (16, 64):
+        request = OutsideRequest(
+            place=edits, benchmark=str(edits), name="mine", model=f"model-{side}", resolution=side,
+            size_policy="resize", metrics=(), out=tmp_path / "run", device="cpu",
+        )  # fmt: skip
+        path = score_outside(request, QuietProgress()).path
+    score_run(path, [PLACE])
+    copies = [row for row in build_table([path]).rows if row.method == "identity"]
+    assert {row.resolution for row in copies} == {"16", "64"}
+    assert [row.values["brightness"].mean for row in copies] == [0.0, 0.0]
 
 
 def test_other_edits_have_no_value_until_they_are_scored(run):

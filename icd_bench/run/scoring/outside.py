@@ -29,7 +29,7 @@ from icd_bench.run.reading.pictures import RunPictures
 from icd_bench.run.reading.prepare import Prepared, fit_picture, to_levels, to_png, to_tensor
 from icd_bench.run.runner import RunSummary
 from icd_bench.run.scoring.conditions import Conditions
-from icd_bench.run.scoring.outside_files import EditFiles, find_edits
+from icd_bench.run.scoring.outside_files import NAMED_AT_MOST, EditFiles, find_edits
 from icd_bench.run.scoring.score import default_metrics, load_metrics, score_cells
 from icd_bench.run.storage.provenance import command_line, now, provenance
 from icd_bench.run.storage.store import RunFolder, RunWriter
@@ -39,12 +39,11 @@ if TYPE_CHECKING:
 
 VERSION = "outside"
 MODEL = "outside"
-"""Stands in for the model, which is not known."""
+"""Stands in for the model where the user names none."""
 ANCHORS = ("identity", "jpeg")
 """Reference lines that need no model."""
 NO_CONDITIONS = Conditions()
 AT_ONCE = 32
-NAMED_AT_MOST = 5
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,10 @@ class OutsideRequest:
     benchmark: str
     """As in ``RunRequest``."""
     name: str
-    """What the method is called in tables."""
+    """What the method is called in tables; not the name of a reference line."""
+    model: str = MODEL
+    """Weights that made the edits, by the name they have here. The user's claim: nothing checks
+    it, and published numbers of these weights are compared with the scores."""
     layout: str = "flat"
     size_policy: str = "refuse"
     """An edit of another size: "refuse" (a failure), "resize" (fitted by the protocol) or "corner"
@@ -81,6 +83,8 @@ class Findings:
 
     total: int
     missing: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    """Missing although a line names a file."""
     extra: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     other_size: list[str] = field(default_factory=list)
@@ -91,12 +95,13 @@ class Findings:
         done = {"refuse": "not scored", "resize": "resized", "corner": "cut to the corner"}
         told = {
             "missing, not scored": self.missing,
+            "missing, the named file does not exist": self.absent,
             "of no sample of the benchmark, passed over": self.extra,
             "unreadable, not scored": self.unreadable,
             f"of another size, {done[size_policy]}": self.other_size,
             "identical to the source": self.identical,
         }
-        found = self.total - len(self.missing)
+        found = self.total - len(self.missing) - len(self.absent)
         yield f"{found} of {self.total} edits found"
         for what, names in told.items():
             if names:
@@ -113,14 +118,12 @@ def score_outside(request: OutsideRequest, progress: Progress | None = None) -> 
     """
     progress = RememberingProgress(progress or make_progress())
     protocol = find_protocol(request.protocol)
+    _check_name(request.name)
     benchmark, split = open_benchmark(request.benchmark)
     rows, unusable = read_rows(benchmark, request.limit)
     files = find_edits(request.layout, request.place, [row.sample for row in rows])
     if not files.of_samples:
-        raise UsageError(
-            f"{request.place}: no edit of {request.benchmark} is there in the layout "
-            f"{request.layout}; pictures found: {len(files.extra)}"
-        )
+        raise _nothing_found(request, files)
     device = choose_device(request.device)
     resolution = request.resolution or benchmark.info.resolution or _common_side(files)
     folder = RunFolder(request.out or request.root / _folder_name(request, benchmark, rows))
@@ -152,6 +155,26 @@ def score_outside(request: OutsideRequest, progress: Progress | None = None) -> 
     return RunSummary(folder.path, **outcome, problems=tuple(progress.lines))
 
 
+def _check_name(name: str) -> None:
+    """Refuse the names of reference lines, whose scores stand beside those of the edits."""
+    if name in registry.methods.names() and registry.methods.load(name).info.anchor:
+        raise UsageError(
+            f"--as {name}: this is a reference line, which every run has beside its methods; "
+            "choose another name for the edits"
+        )
+
+
+def _nothing_found(request: OutsideRequest, files: EditFiles) -> UsageError:
+    counts = f"pictures found: {len(files.extra)}"
+    if files.absent:
+        first = next(iter(files.absent.values()))
+        counts = f"named files that do not exist: {len(files.absent)}, as {first}"
+    return UsageError(
+        f"{request.place}: no edit of {request.benchmark} is there in the layout "
+        f"{request.layout}; {counts}"
+    )
+
+
 class _Taker:
     """Takes edits into the run folder, and keeps what is odd about them."""
 
@@ -172,7 +195,7 @@ class _Taker:
         self.done = self.failed = 0
         self.pictures = RunPictures(writer, resolution, protocol, samples)
         self._common = {
-            "model": MODEL,
+            "model": request.model,
             "model_digest": "",
             "benchmark": benchmark.info.name,
             "split": split,
@@ -213,8 +236,7 @@ class _Taker:
         self.findings.total += 1
         path = files.of_samples.get(sample.id)
         if path is None:
-            self.findings.missing.append(sample.id)
-            return Failure("image", "MissingEdit", f"there is no edit of {sample.id}")
+            return self._missing(sample, files)
         try:
             edited = read_picture(path)
         except BadSample as error:
@@ -233,6 +255,14 @@ class _Taker:
         if (edited == source.source).all():
             self.findings.identical.append(sample.id)
         return to_png(edited)
+
+    def _missing(self, sample: Sample, files: EditFiles) -> Failure:
+        named = files.absent.get(sample.id)
+        if named is None:
+            self.findings.missing.append(sample.id)
+            return Failure("image", "MissingEdit", f"there is no edit of {sample.id}")
+        self.findings.absent.append(f"{sample.id} ({named})")
+        return Failure("image", "MissingEdit", f"{named} does not exist")
 
     def _fit(self, edited: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.request.size_policy == "corner":
@@ -276,7 +306,13 @@ class _Taker:
         seed = sample_seed(0, row.sample_id)
         nfe = 0 if method in ANCHORS else self.request.nfe
         identity = CellIdentity(
-            method, version, MODEL, setting, row.digest, seed, self.protocol.name
+            method,
+            version,
+            self.request.model,
+            setting,
+            row.digest,
+            seed,
+            self.protocol.name,
         )
         return {
             "cell_id": identity.cell_id(),
@@ -328,7 +364,7 @@ def _common_side(files: EditFiles) -> int:
 def _folder_name(request: OutsideRequest, benchmark: Benchmark, rows: Sequence[Row]) -> str:
     asked = replace(request, out=None, command="", device="", metrics=None)
     digest = content_id([repr(asked), [row.digest for row in rows]])
-    words = f"{request.name}-{benchmark.info.name}-{MODEL}-n{len(rows)}"
+    words = f"{request.name}-{benchmark.info.name}-{request.model}-n{len(rows)}"
     return file_name_with_digest(words, digest)
 
 
@@ -374,7 +410,7 @@ def _begin(
             "layout": request.layout,
             "benchmark": request.benchmark,
             "rows": row_count,
-            "model": MODEL,
+            "model": request.model,
             "seed": 0,
             "protocol": request.protocol,
             **provenance(),

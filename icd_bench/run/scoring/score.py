@@ -19,7 +19,7 @@ from icd_bench.run.memory import free_memory, is_out_of_memory
 from icd_bench.run.overlap import ahead
 from icd_bench.run.progress import Progress
 from icd_bench.run.reading.pictures import read_prepared, stored_sample
-from icd_bench.run.reading.prepare import Prepared, from_png, to_tensor
+from icd_bench.run.reading.prepare import Prepared, fit_mask, fit_picture, from_png, to_tensor
 from icd_bench.run.reading.sample_reading import READERS
 from icd_bench.run.scoring.sets import SetScoring
 from icd_bench.run.storage.records import CellRecord, SampleRecord
@@ -105,7 +105,7 @@ def score_cells(
         cell_ids: cells that may be scored; failed ones are passed over.
         metrics: with their weights.
         progress: told of what is done and of what goes wrong.
-        protocol: of the run; edits and masks are scored as it says.
+        protocol: of the run; pictures and masks are scored as it says.
     """
     wanted = list(cell_ids)
     for metric in metrics:
@@ -251,7 +251,7 @@ class Reader:
             for cell, edited in zip(cells, edits, strict=True):
                 pictures, record = prepared[cell.sample_digest], records[cell.sample_digest]
                 if pictures and record and edited is not None:
-                    sample, mask = stored_sample(record, pictures), pictures.mask
+                    sample, mask = self._named(record, pictures), pictures.mask
                     stored.append(
                         Stored(cell, sample, pictures.source, edited, pictures.target, mask)
                     )
@@ -260,13 +260,38 @@ class Reader:
     def _edit(self, cell: CellRecord) -> NDArray[np.uint8] | None:
         path = self.writer.folder.image_path(cell.cell_id)
         data = self.writer.read_file(path, cell.image_sha256)
-        return None if data is None else self.protocol.edit_as_scored(from_png(data))
+        if data is None:
+            return None
+        return self._picture(self.protocol.edit_as_scored(from_png(data)), cell.resolution)
 
     def _sample(self, record: SampleRecord | None) -> Prepared | None:
         pictures = read_prepared(self.writer, record) if record else None
-        if pictures is None or pictures.mask is None:
-            return pictures
-        return replace(pictures, mask=self.protocol.mask_as_scored(pictures.mask))
+        if record is None or pictures is None:
+            return None
+        target, mask, side = pictures.target, pictures.mask, record.resolution
+        return Prepared(
+            source=self._picture(pictures.source, side),
+            target=None if target is None else self._picture(target, side),
+            mask=None if mask is None else self._mask(mask, side),
+        )
+
+    def _picture(self, picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+        return fit_picture(picture, self.protocol.side_as_scored(side), self.protocol)
+
+    def _mask(self, mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+        fitted = fit_mask(mask, self.protocol.side_as_scored(side), self.protocol)
+        return self.protocol.mask_as_scored(fitted)
+
+    def _named(self, record: SampleRecord, pictures: Prepared) -> Sample:
+        """Return a sample whose digest names the pictures as scored.
+
+        Metrics remember features by digest and size. A shrunk source is not the source that was
+        prepared at that size, of which the same run may have edits too.
+        """
+        sample = stored_sample(record, pictures)
+        if self.protocol.side_as_scored(record.resolution) == record.resolution:
+            return sample
+        return replace(sample, digest=f"{sample.digest}@{record.resolution}")
 
 
 def _tell_unread(cells: Sequence[CellRecord], stored: Sequence[Stored], progress: Progress) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from icd_bench.run.progress import Progress
     from icd_bench.run.storage.store import RunWriter
 
+SourceKey = tuple[str, int]
+"""Digest of the sample, and side at which the run has it: a run may have several."""
+
 
 class SetScoring:
     """One metric over the sets of a run that lack its value.
@@ -49,7 +52,7 @@ class SetScoring:
         self.cell_ids = {cell.cell_id for cells in self.sets for cell in cells}
         """Of the edits whose features are needed."""
         self._edited: dict[str, NDArray[np.float64]] = {}
-        self._sources: dict[str, NDArray[np.float64]] = {}
+        self._sources: dict[SourceKey, NDArray[np.float64]] = {}
 
     def take(self, cells: Sequence[CellRecord], batch: Scored) -> None:
         """Compute the features of a batch, as far as they are needed."""
@@ -58,8 +61,8 @@ class SetScoring:
             return
         found = self.metric.features(batch.edited[rows])
         self._edited.update(zip((cells[row].cell_id for row in rows), found, strict=True))
-        new = {cells[row].sample_digest: row for row in rows}
-        new = {digest: row for digest, row in new.items() if digest not in self._sources}
+        new = {_source_key(cells[row]): row for row in rows}
+        new = {key: row for key, row in new.items() if key not in self._sources}
         if new:
             found = self.metric.features(batch.source[list(new.values())])
             self._sources.update(zip(new, found, strict=True))
@@ -78,7 +81,8 @@ class SetScoring:
                     "for a value that compares with others"
                 )
             edited = np.stack([self._edited[cell.cell_id] for cell in cells])
-            sources = np.stack([self._sources[d] for d in {c.sample_digest: 0 for c in cells}])
+            keys = dict.fromkeys(map(_source_key, cells))
+            sources = np.stack([self._sources[key] for key in keys])
             try:
                 value = self.metric.distance(edited, sources)
                 interval = getattr(self.metric, "interval", None)
@@ -91,3 +95,7 @@ class SetScoring:
                 self.metric.info.name, self.signature, group, digest, len(cells), value, *ends
             )
             self.writer.record({"kind": "set_score", **score.as_json()})
+
+
+def _source_key(cell: CellRecord) -> SourceKey:
+    return cell.sample_digest, cell.resolution

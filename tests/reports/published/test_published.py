@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
+from icd_bench.models.catalogue import models
 from icd_bench.protocols import protocols
 from icd_bench.registry import methods
 from icd_bench.reports.published.beside import beside
@@ -19,6 +20,7 @@ from icd_bench.reports.published.numbers import (
     PublishedTable,
     published_numbers,
 )
+from icd_bench.reports.published.settings import full_setting
 from icd_bench.reports.table import render
 from icd_bench.reports.table_model import Column, Row, Table
 from icd_bench.stats.intervals import MeanInterval
@@ -30,17 +32,22 @@ NUMBER = PublishedNumber(
     column=PublishedColumn(metric="psnr", unit="dB", digits=2),
     title="iCD",
     method="icd",
+    preset="",
     setting={"guidance_scale": 1},
+    free=(),
     weights="iCD SD1.5",
     model="sd15",
+    deviation=None,
     paper="a paper",
     table="Table 2",
+    note="",
     second_hand="",
     benchmark="coco-inversion",
     split="",
     protocol="icd-2024",
     n=5000,
 )
+SETTING = full_setting(NUMBER)
 
 
 def table(mean: float = 22.3, half: float = 0.1, metric: str = "psnr", **changes: object) -> Table:
@@ -52,7 +59,7 @@ def table(mean: float = 22.3, half: float = 0.1, metric: str = "psnr", **changes
         model_digest="d",
         method="icd",
         version="1",
-        setting={"guidance_scale": 1.0},
+        setting=SETTING,
         label="",
         anchor=False,
         samples=frozenset(),
@@ -97,6 +104,54 @@ def test_names_in_the_files_are_ours() -> None:
         assert number.benchmark
 
 
+@pytest.mark.parametrize(
+    "number", published_numbers(), ids=lambda n: f"{n.title}-{n.column.metric}"
+)
+def test_every_number_of_a_known_setting_can_be_reached(number: PublishedNumber) -> None:
+    """A run with the paper's model and setting is compared, unless nothing printed says how."""
+    if not number.model or not number.method or number.setting is None:
+        return
+    assert number.model in models()
+    metric = number.column.metric
+    row = {
+        **{name: getattr(number, name) for name in ("method", "model", "benchmark", "split")},
+        "protocol": number.protocol,
+        "n": number.n or 7,
+        "setting": full_setting(number),
+    }
+    run = table(metric=metric, **row)
+    assert not list(obstacles(number, run.rows[0], run))
+    other = table(metric=metric, **{**row, "setting": {**full_setting(number), "steps": -1}})
+    assert list(obstacles(number, other.rows[0], other)) or "steps" not in full_setting(number)
+
+
+def test_presets_and_models_make_most_numbers_of_our_methods_reachable() -> None:
+    metrics_not_computed = ("seconds", "human_preference")
+    ours = [
+        n
+        for n in published_numbers()
+        if n.method and not n.column.metric.startswith(metrics_not_computed)
+    ]
+    unreachable = {n.title for n in ours if not n.model or n.setting is None}
+    assert unreachable == {
+        "AIDI",
+        "InfEdit VI + P2P",
+        "ReNoise LCM-XL, 35",
+        "ReNoise SDXL-Turbo",
+        "iCD SD1.5",
+    }
+
+
+def test_settings_of_edits_made_elsewhere_are_their_makers_claim() -> None:
+    (verdict,) = compare(table(setting={"size_policy": "exact"}, version="outside"), [NUMBER])
+    assert verdict.answer == "match"
+
+
+def test_settings_that_nobody_printed_do_not_compare() -> None:
+    (verdict,) = compare(table(), [NUMBER.model_copy(update={"setting": None})])
+    assert verdict.reasons == ("its setting is not published",)
+
+
 def test_ragged_tables_are_refused() -> None:
     fields = {"table": "t", "benchmark": "b", "protocol": "native", "weights": "w"}
     columns = [{"metric": "psnr", "digits": 1}]
@@ -134,7 +189,9 @@ def test_units_are_the_papers() -> None:
         ({"split": "x"}, "split default, not x"),
         ({"model": "scenes"}, "model sd15 (iCD SD1.5), not scenes"),
         ({"n": 12}, "n 5000, not 12"),
-        ({"setting": {"guidance_scale": 8}}, "guidance_scale 1, not 8"),
+        ({"setting": {**SETTING, "guidance_scale": 8}}, "guidance_scale 1.0, not 8"),
+        ({"setting": {**SETTING, "posterior": "sample"}}, "posterior mean, not sample"),
+        ({"setting": {**SETTING, "tau1": 0.7}}, "tau1 0.8, not 0.7"),
         ({"conditions": "masks used"}, "made with masks used"),
     ],
 )
@@ -180,6 +237,16 @@ def test_published_units_become_ours() -> None:
     column = PublishedColumn(metric="psnr", unit="x1e3", scale=1000, digits=1)
     number = NUMBER.model_copy(update={"column": column, "value": 22271.5})
     assert beside(table(), [number]).rows[0].published == {"psnr": "22.2715"}
+
+
+def test_a_scaled_column_keeps_the_published_value_in_its_unit() -> None:
+    column = PublishedColumn(metric="psnr", unit="x1e3", scale=1000, digits=1)
+    number = NUMBER.model_copy(update={"column": column, "value": 22271.5})
+    run = table(22300, 100)
+    scaled = replace(run, columns=(replace(run.columns[0], factor=1000.0),))
+    assert beside(scaled, [number]).rows[0].published == {"psnr": "22271.5"}
+    (verdict,) = compare(scaled, [number])
+    assert (verdict.answer, verdict.ours, verdict.half_width) == ("match", 22300, 100)
 
 
 def test_without_a_comparable_value_the_table_says_why() -> None:
