@@ -45,6 +45,10 @@ class MissingWeights(IcdBenchError):
     """A model or metric needs weights that are not on this machine; says how to get them."""
 
 
+class UnusableWeights(UsageError):
+    """A file of weights cannot be read, is damaged, or belongs to another network."""
+
+
 class SignatureMismatch(IcdBenchError):
     """Two scores were made in different ways and must not be compared."""
 

@@ -23,11 +23,13 @@ from icd_bench.api import (
 from icd_bench.diffusion.ddim import DDIM_INVERSION, trace_by_ddim
 from icd_bench.diffusion.p2p_edit import (
     PIE_BENCH,
-    AttentionSetting,
+    PIE_BENCH_MASACTRL,
     P2PEdit,
+    SourcePromptSetting,
     edit_in_groups,
     p2p_default,
     p2p_edit,
+    sizes_of,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from icd_bench.diffusion.backbone import Backbone
 
 
-class DDIMSetting(AttentionSetting):
+class DDIMSetting(SourcePromptSetting):
     """Parameters of DDIM + P2P; defaults are those of PnP Inversion's evaluation."""
 
     steps: int = inversion_field(50, "DDIM steps, of inversion and edit each", ge=1, le=1000)
@@ -45,11 +47,19 @@ class DDIMSetting(AttentionSetting):
         True, "guide the source row as the target row (official code), or leave it unguided"
     )
     amplify: float = p2p_default("amplify", 2.0)
+    self_downscale: int = edit_field(
+        2,
+        "self-attention is replaced in layers at least so many times smaller than the latents; "
+        "4: as in Prompt-to-Prompt's own code (16x16 of 64x64)",
+        ge=1,
+        le=8,
+    )
 
     @property
     def source_scale(self) -> float:
-        """Guidance scale of the source row."""
-        return self.guidance_scale if self.guide_source else 1.0
+        """Guidance scale of the source row, which has none where its prompt is the null text."""
+        guided = self.guide_source and self.source_prompt == "given"
+        return self.guidance_scale if guided else 1.0
 
 
 class DDIM:
@@ -66,9 +76,16 @@ class DDIM:
         presets={
             "paper": Preset(
                 "Prompt-to-Prompt's examples",
-                {"cross_replace": 0.8, "self_replace": 0.4, "amplify": 1.0, "blend_start": 0.0},
+                {
+                    "cross_replace": 0.8,
+                    "self_replace": 0.4,
+                    "self_downscale": 4,
+                    "amplify": 1.0,
+                    "blend_start": 0.0,
+                },
             ),
             "pie-bench": PIE_BENCH,
+            "pie-bench-masactrl": PIE_BENCH_MASACTRL,
         },
         sweep={"guidance_scale": (1.0, 2.5, 5.0, 7.5), "cross_replace": (0.2, 0.4, 0.6, 0.8)},
     )
@@ -76,7 +93,7 @@ class DDIM:
 
     def invert(self, backbone: Backbone, batch: Batch, setting: DDIMSetting) -> Inversion:
         """Return x_0 .. x_T of unguided DDIM inversion."""
-        return trace_by_ddim(backbone, batch, setting.steps)
+        return trace_by_ddim(backbone, setting.seen_by_source(batch), setting.steps)
 
     def edit(
         self,
@@ -86,14 +103,16 @@ class DDIM:
         settings: Sequence[DDIMSetting],
     ) -> Edits:
         """Sample source and target rows from x_T; settings of one source scale share a source."""
+        seen = settings[0].seen_by_source(batch)
 
         def edit(group: Sequence[DDIMSetting]) -> Edits:
-            edit = p2p_edit(backbone, batch, group, group[0].steps)
+            sizes = sizes_of(backbone, group[0].self_downscale)
+            edit = p2p_edit(backbone, seen, group, group[0].steps, sizes)
             with backbone.counting("edit", len(batch), len(group)) as count:
                 *_, latents = guided_steps(edit, inversion.tensors["trajectory"][:, -1], group)
             return edit.finish(latents, count)
 
-        return edit_in_groups(settings, lambda setting: setting.source_scale, edit)
+        return edit_in_groups(settings, lambda x: (x.source_scale, x.self_downscale), edit)
 
 
 def guided_steps(

@@ -22,8 +22,9 @@ from icd_bench.api import (
 from icd_bench.diffusion.ddim import DDIM_INVERSION, trace_by_ddim
 from icd_bench.diffusion.p2p_edit import (
     PIE_BENCH,
-    AttentionSetting,
+    PIE_BENCH_MASACTRL,
     P2PEdit,
+    SourcePromptSetting,
     p2p_default,
     p2p_edit,
 )
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from icd_bench.diffusion.backbone import Backbone
 
 
-class DirectInversionSetting(AttentionSetting):
+class DirectInversionSetting(SourcePromptSetting):
     """Parameters of direct inversion + P2P; defaults are those of PnP Inversion's evaluation."""
 
     steps: int = inversion_field(50, "DDIM steps, of inversion and edit each", ge=1, le=1000)
@@ -53,7 +54,11 @@ class DirectInversion:
         inversion=DDIM_INVERSION,
         noise_latents=NoiseLatents("trajectory", -1),
         defaults={"scenes": {"guidance_scale": 2.5}},
-        presets={"paper": PIE_BENCH, "pie-bench": PIE_BENCH},
+        presets={
+            "paper": PIE_BENCH,
+            "pie-bench": PIE_BENCH,
+            "pie-bench-masactrl": PIE_BENCH_MASACTRL,
+        },
         sweep={"guidance_scale": (2.5, 5.0, 7.5), "cross_replace": (0.2, 0.4, 0.6, 0.8)},
     )
     Setting: ClassVar = DirectInversionSetting
@@ -62,7 +67,7 @@ class DirectInversion:
         self, backbone: Backbone, batch: Batch, setting: DirectInversionSetting
     ) -> Inversion:
         """Return z*_0 .. z*_T of unguided DDIM inversion."""
-        return trace_by_ddim(backbone, batch, setting.steps)
+        return trace_by_ddim(backbone, setting.seen_by_source(batch), setting.steps)
 
     def edit(
         self,
@@ -72,7 +77,8 @@ class DirectInversion:
         settings: Sequence[DirectInversionSetting],
     ) -> Edits:
         """Sample from z*_T: per sample one source row, and two rows for each setting."""
-        edit = p2p_edit(backbone, batch, settings, settings[0].steps)
+        seen = settings[0].seen_by_source(batch)
+        edit = p2p_edit(backbone, seen, settings, settings[0].steps)
         with backbone.counting("edit", len(batch), len(settings)) as count:
             *_, latents = guided_steps(edit, inversion.tensors["trajectory"], settings)
         return edit.finish(latents, count)

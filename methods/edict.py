@@ -10,7 +10,6 @@ on the latents that are edited: there is no source branch that settings share.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -29,7 +28,8 @@ from icd_bench.api import (
     edit_field,
     inversion_field,
 )
-from icd_bench.diffusion.p2p_edit import edit_in_groups, same_prompts, to_edits
+from icd_bench.diffusion.p2p_edit import NO_STEP, edit_in_groups, same_prompts, to_edits
+from icd_bench.diffusion.posterior import Posterior, encode, posterior_field
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +45,7 @@ Pair = tuple["Tensor", "Tensor"]
 class EDICTSetting(Setting):
     """Parameters of EDICT; defaults are those of the official code."""
 
+    posterior: Posterior = posterior_field()
     steps: int = inversion_field(50, "DDIM steps from pure noise", ge=1, le=1000)
     strength: float = inversion_field(0.8, "share of the steps that are undone", gt=0, le=1)
     guidance_scale: float = inversion_field(
@@ -77,7 +78,13 @@ class EDICTSetting(Setting):
 
 OFFICIAL: Final = Preset(
     "official code, also on PIE-Bench",
-    {"steps": 50, "strength": 0.8, "guidance_scale": 3.0, "mix_weight": 0.93},
+    {
+        "posterior": "sample",
+        "steps": 50,
+        "strength": 0.8,
+        "guidance_scale": 3.0,
+        "mix_weight": 0.93,
+    },
 )
 
 
@@ -100,7 +107,7 @@ class EDICT:
         """Return the pair (B, 2, C, h, w) at the strength's noise, both from the picture."""
         import torch
 
-        latents = backbone.encode_images(batch.images)
+        latents = encode(backbone, batch, setting.posterior)
         with backbone.counting("inversion", len(batch)) as count:
             *_, pair = inversion_steps(backbone, latents, batch.source_prompts, setting)
         warnings = tuple(map(backbone.prompt_warnings, batch.source_prompts))
@@ -298,7 +305,12 @@ class Cells:
             control,
             sources if control else (),
         )
-        warnings = list(map(operator.add, map(same_prompts, sources, targets), notes))
+        moves = any(step.moves for step in coupled_steps(backbone.schedule, settings[0]))
+        still = () if moves else (NO_STEP,)
+        warnings = [
+            (*same_prompts(source, target), *note, *still)
+            for source, target, note in zip(sources, targets, notes, strict=True)
+        ]
         of_sample = tuple(tuple(warnings[i : i + size]) for i in range(0, len(warnings), size))
         return cls(samples, predict, of_sample)
 

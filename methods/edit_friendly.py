@@ -8,7 +8,6 @@ picture. Sampling with the target prompt and the same z edits it, alone or with 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import model_validator
@@ -29,6 +28,7 @@ from icd_bench.diffusion.p2p_edit import (
     edit_in_groups,
     p2p_default,
     p2p_edit,
+    sizes_of,
     target_warnings,
     to_edits,
 )
@@ -109,7 +109,7 @@ class EditFriendly:
                     "guidance_scale": 7.5,
                     "cross_replace": 0.4,
                     "self_replace": 0.6,
-                    "mapper": "refine",
+                    "mapper": "auto",
                 },
             ),
         },
@@ -175,8 +175,7 @@ def edit_with_p2p(
 
 def p2p_rows(backbone: Backbone, batch: Batch, settings: Sequence[EditFriendlySetting]) -> P2PEdit:
     """Return rows and control; self-attention is replaced up to a quarter of the latents' side."""
-    sizes = replace(backbone.attention_sizes, self_tokens=(backbone.latent_shape[-1] // 4) ** 2)
-    return p2p_edit(backbone, batch, settings, settings[0].steps, sizes)
+    return p2p_edit(backbone, batch, settings, settings[0].steps, sizes_of(backbone, 4))
 
 
 def extract_noise(

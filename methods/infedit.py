@@ -41,7 +41,11 @@ if TYPE_CHECKING:
 
 
 class InfEditSetting(Setting):
-    """Parameters of InfEdit; defaults are those of its PIE-Bench evaluation."""
+    """Parameters of InfEdit.
+
+    Defaults are those of its PIE-Bench evaluation, but for ``posterior`` and ``similarity``: there
+    it draws from the posterior and has the released code's slips, as the presets do.
+    """
 
     steps: int = inversion_field(12, "steps of the consistency model", ge=1, le=50)
     posterior: Posterior = posterior_field()
@@ -58,7 +62,9 @@ class InfEditSetting(Setting):
         0.7, "share of the steps in which the layout is the source's", ge=0, le=1
     )
     similarity: Literal["aligned", "released"] = edit_field(
-        "aligned", "how new words find their counterpart: rightly, or as in the released code"
+        "aligned",
+        "how new words find their counterpart, and blend words their tokens: rightly, or as in the "
+        "released code",
     )
     blend: bool = edit_field(True, "LocalBlend, where the sample has blend words of its target")
     keep_words: str = edit_field("", "words of the target prompt whose place stays the source's")
@@ -97,7 +103,7 @@ class InfEdit:
 
     info: ClassVar = MethodInfo(
         name="infedit",
-        version="1",
+        version="2",
         title="Inversion-free editing (virtual inversion + unified attention control)",
         paper="Xu et al., CVPR 2024, arXiv:2312.04965",
         needs=("lcm",),

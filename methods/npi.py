@@ -16,6 +16,7 @@ from icd_bench.api import (
     Inversion,
     MethodInfo,
     NoiseLatents,
+    Preset,
     edit_field,
     inversion_field,
 )
@@ -47,7 +48,21 @@ class NPI:
         inversion=DDIM_INVERSION,
         noise_latents=NoiseLatents("trajectory", -1),
         defaults={"scenes": {"guidance_scale": 2.5}},
-        presets={"pie-bench": PIE_BENCH},
+        presets={
+            "paper": Preset(
+                "example of NPI in ProxNPI's official code; its own authors released none",
+                {
+                    "steps": 50,
+                    "guidance_scale": 7.5,
+                    "cross_replace": 0.8,
+                    "self_replace": 0.6,
+                    "mapper": "refine",
+                    "amplify": 2.0,
+                    "amplify_words": "new",
+                },
+            ),
+            "pie-bench": PIE_BENCH,
+        },
         sweep={"guidance_scale": (2.5, 5.0, 7.5), "cross_replace": (0.2, 0.4, 0.6, 0.8)},
     )
     Setting: ClassVar = NPISetting

@@ -8,7 +8,7 @@ guidances draw it back there: to its DDIM inversion after the step, or to itself
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 from pydantic import model_validator
 
@@ -91,6 +91,12 @@ class ProxNPISetting(P2PSetting):
         return (self.inversion_guidance, self.reconstruction_guidance, self.recon_lr, self.recon_t)
 
 
+NOTHING_LEFT: Final = (
+    "the threshold leaves nothing of the guidance in any step: the edit is a reconstruction"
+)
+"""Warning of a row whose differences were all shrunk to zero."""
+
+
 class ProxNPI:
     """Invert in N unguided DDIM steps, edit in N steps of thresholded guidance."""
 
@@ -103,6 +109,24 @@ class ProxNPI:
         noise_latents=NoiseLatents("trajectory", -1),
         defaults={"scenes": {"guidance_scale": 2.5}},
         presets={
+            "paper": Preset(
+                "the paper's hard threshold in the example of its official code",
+                {
+                    "steps": 50,
+                    "guidance_scale": 7.5,
+                    "cross_replace": 0.8,
+                    "self_replace": 0.6,
+                    "mapper": "refine",
+                    "amplify": 2.0,
+                    "amplify_words": "new",
+                    "proximal": "hard",
+                    "quantile": 0.7,
+                    "inversion_guidance": True,
+                    "recon_lr": 1.0,
+                    "recon_t": 400,
+                    "dilate": 1,
+                },
+            ),
             "pie-bench": Preset(
                 PIE_BENCH.source, {**PIE_BENCH.settings, "proximal": "soft", "quantile": 0.75}
             ),
@@ -123,20 +147,27 @@ class ProxNPI:
         settings: Sequence[ProxNPISetting],
     ) -> Edits:
         """Sample from x*_T: per sample one source row, and two rows for each setting."""
+        import torch
 
         def edit(group: Sequence[ProxNPISetting]) -> Edits:
             edit = p2p_edit(backbone, batch, group, group[0].steps)
+            # Without a threshold nothing is shrunk.
+            guided = torch.tensor([x.proximal == "none" for x in (group[0], *group)] * len(batch))
             with backbone.counting("edit", len(batch), len(group)) as count:
-                *_, latents = guided_steps(edit, inversion.tensors["trajectory"], group)
-            return edit.finish(latents, count)
+                for state in guided_steps(edit, inversion.tensors["trajectory"], group):
+                    latents, kept = state
+                    guided |= kept.flatten(1).any(dim=1).cpu()
+            return edit.finish(latents, count, [() if x else (NOTHING_LEFT,) for x in guided])
 
         return edit_in_groups(settings, lambda setting: setting.source_key, edit)
 
 
 def guided_steps(
     edit: P2PEdit, trajectory: Tensor, settings: Sequence[ProxNPISetting]
-) -> Iterator[Tensor]:
-    """Yield latents of all rows (R, C, h, w) after each step, LocalBlend included.
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield latents of all rows after each step, LocalBlend included, and what guided them there.
+
+    That is what the proximal operator left of the differences. Both are (R, C, h, w).
 
     Args:
         edit: rows, text and attention control.
@@ -160,28 +191,30 @@ def guided_steps(
             )
             difference = conditional - negative
             source_difference = difference[:: len(of_row)]
-            jumped = torch.empty_like(latents)
+            jumped, kept = torch.empty_like(latents), torch.empty_like(latents)
             for k, setting in enumerate(of_row):
                 rows = slice(k, None, len(of_row))
+                threshold = pair_threshold(source_difference, difference[rows], setting)
+                kept[rows] = shrink(difference[rows], threshold, setting.proximal)
                 jumped[rows] = proximal_jump(
                     schedule,
                     latents[rows],
                     negative[rows],
-                    difference[rows],
-                    pair_threshold(source_difference, difference[rows], setting),
+                    kept[rows],
+                    threshold,
                     setting,
                     (t, s),
                     (picture, trajectory[:, steps - step - 1]),
                 )
             latents = edit.control.after_step(step, jumped)
-            yield latents
+            yield latents, kept
 
 
 def proximal_jump(
     schedule: Schedule,
     x: Tensor,
     negative: Tensor,
-    difference: Tensor,
+    kept: Tensor,
     threshold: Tensor,
     setting: ProxNPISetting,
     jump: tuple[int, int],
@@ -193,7 +226,8 @@ def proximal_jump(
         schedule: noise levels.
         x: x_t (n, C, h, w).
         negative: prediction (n, C, h, w) with the source prompt.
-        difference: prediction with the row's own prompt minus ``negative``.
+        kept: what :func:`shrink` left of the prediction with the row's own prompt minus
+            ``negative``.
         threshold: (n, 1, 1, 1).
         setting: of ProxNPI.
         jump: times t and s.
@@ -201,7 +235,6 @@ def proximal_jump(
     """
     t, s = jump
     picture, goal = inverted
-    kept = shrink(difference, threshold, setting.proximal)
     x0, eps = schedule.split(x, negative + setting.guidance_scale * kept, t)
     if not setting.draws_at(t):
         return schedule.add_noise(x0, eps, s)

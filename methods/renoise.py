@@ -8,6 +8,10 @@ A step from z_(t-1) to z_t needs the noise predicted at z_t, which is not known 
 K times, averages the predictions of the last rounds, regularises them so that they look like noise
 (sec. 3.4), and corrects the sampler's own noise so that the step leads back (sec. 3.5). Editing is
 sampling with the target prompt, guided away from the source's.
+
+Inversion may be guided, too. The official code pairs its rows wrongly where it also regularises:
+in the first round of a step it mixes the null prediction of the noised picture with the prompt's
+prediction of z_t, for estimate and reference alike. Here each is guided by its own two predictions.
 """
 
 from __future__ import annotations
@@ -54,7 +58,9 @@ class ReNoiseSetting(Setting):
     )
     posterior: Posterior = posterior_field()
     steps: int = inversion_field(4, "steps, of inversion and edit each", ge=1, le=1000)
-    strength: float = inversion_field(1.0, "share of the steps that are inverted", gt=0, le=1)
+    strength: float = inversion_field(
+        1.0, "share of the steps that are inverted; SDXL: of the timesteps", gt=0, le=1
+    )
     rounds: int = inversion_field(9, "renoising rounds K of a step", ge=0, le=100)
     early_rounds: int = inversion_field(5, "at most so many rounds below t = 250", ge=0, le=100)
     average: bool = inversion_field(True, "average the predictions of several rounds")
@@ -71,6 +77,9 @@ class ReNoiseSetting(Setting):
     )
     noise_correction: bool = inversion_field(
         True, "correct the sampler's noise, where it is ancestral"
+    )
+    inversion_guidance_scale: float = inversion_field(
+        1.0, "classical scale of every prediction of the inversion, 1 is unguided", ge=1, le=100
     )
     guidance_scale: float = edit_field(1.0, "classical scale, 1 is unguided", ge=1, le=100)
 
@@ -119,7 +128,7 @@ class ReNoise:
 
     info: ClassVar = MethodInfo(
         name="renoise",
-        version="1",
+        version="2",
         title="ReNoise inversion",
         paper="Garibi et al., ECCV 2024, arXiv:2403.14602",
         noise_latents=NoiseLatents(),
@@ -206,7 +215,7 @@ def renoised_steps(
         setting: inversion fields.
     """
     renoiser = Renoiser(backbone, latents, text, draws, setting)
-    for index, jump in reversed(_jumps(renoiser.sampler, setting)):
+    for index, jump in reversed(run_jumps(backbone, renoiser.sampler, setting)):
         previous, latents = latents, renoiser.invert_step(latents, index, jump)
         if setting.noise_correction:
             renoiser.correct_noise(latents, previous, index, jump)
@@ -230,6 +239,8 @@ class Renoiser:
         self.network = _network(backbone, setting)
         self.schedule, self.setting, self.draws = backbone.schedule, setting, draws
         self.clean, self.text = clean, text
+        guided = setting.inversion_guidance_scale != 1
+        self.null_text = backbone.encode_prompts([""]).expand_as(text) if guided else text
 
     def invert_step(self, previous: Tensor, index: int, jump: Jump) -> Tensor:
         """Return z_t of z_s = ``previous``, all (B, C, h, w).
@@ -280,15 +291,19 @@ class Renoiser:
             self.draws.step_noise[:, index] -= CORRECTION * error / distance
 
     def _predict(self, groups: Sequence[Tensor], t: int) -> Sequence[Tensor]:
-        """Return the noise predicted in each group of B latents, in one U-Net call."""
+        """Return the noise predicted in each group of B latents, in one U-Net call.
+
+        Under guidance every latent has a null-text row of its own.
+        """
         import torch
 
         from icd_bench.diffusion.attention import Row
 
         latents = torch.cat(list(groups))
         rows = [Row(sample) for sample in range(len(self.clean))] * len(groups)
-        text = torch.cat([self.text] * len(groups))
-        prediction = self.network(latents, t, text, rows)
+        text, null_text = (torch.cat([x] * len(groups)) for x in (self.text, self.null_text))
+        scale = torch.full((len(rows),), self.setting.inversion_guidance_scale)
+        prediction = self.network.guided(latents, t, text, null_text, rows, guidance_scale=scale)
         return self.schedule.split(latents, prediction, t)[1].chunk(len(groups))
 
     def _noised(self, t: int) -> Tensor:
@@ -335,7 +350,7 @@ def sampling_steps(
 
     latents = inversion.tensors["latents"].to(backbone.device)[samples]
     noise = inversion.tensors["noise"].to(backbone.device)[samples]
-    for index, jump in _jumps(sampler, settings[0]):
+    for index, jump in run_jumps(backbone, sampler, settings[0]):
         prediction = network.guided(latents, jump[0], text, source_text, rows, guidance_scale=scale)
         eps = backbone.schedule.split(latents, prediction, jump[0])[1]
         latents = sampler.step(latents, eps, jump, noise[:, index])
@@ -346,7 +361,18 @@ def _network(backbone: Backbone, setting: ReNoiseSetting) -> Network:
     return backbone.network("lcm" if setting.sampler == "lcm" else "base")
 
 
-def _jumps(sampler: Sampler, setting: ReNoiseSetting) -> list[tuple[int, Jump]]:
-    """Return the jumps that are run, the noisiest first, with their index among all N."""
-    skipped = setting.steps - max(1, int(setting.steps * setting.strength))
-    return list(enumerate(sampler.jumps(setting.steps)))[skipped:]
+def run_jumps(
+    backbone: Backbone, sampler: Sampler, setting: ReNoiseSetting
+) -> list[tuple[int, Jump]]:
+    """Return the jumps that are run, the noisiest first, with their index among all N.
+
+    As the two pipelines of the official code have it: SDXL's runs the timesteps t / T below the
+    strength, Stable Diffusion's the last int(strength N).
+    """
+    jumps = list(enumerate(sampler.jumps(setting.steps)))
+    if backbone.family == "sdxl":
+        end = round(setting.strength * len(backbone.schedule))
+        run = sum(t < end for _, (t, _) in jumps)
+    else:
+        run = int(setting.strength * setting.steps)
+    return jumps[len(jumps) - max(1, run) :]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from icd_bench.api import Batch, Edits, Inversion, MethodInfo, Setting, edit_field, inversion_field
-from icd_bench.diffusion.p2p_edit import target_warnings, to_edits
+from icd_bench.diffusion.p2p_edit import NO_STEP, target_warnings, to_edits
 from icd_bench.diffusion.posterior import Posterior, encode, posterior_field
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ class SDEditSetting(Setting):
     posterior: Posterior = posterior_field()
     strength: float = edit_field(0.7, "share of the steps that are run", ge=0, le=1)
     guidance_scale: float = edit_field(7.5, "classical scale, 1 is unguided", ge=1, le=100)
+
+    @property
+    def run_steps(self) -> int:
+        """Number of the last steps that are run."""
+        return int(self.steps * self.strength)
 
 
 class SDEdit:
@@ -75,8 +80,12 @@ class SDEdit:
         """Sample B x K target rows, each from its own strength's noise."""
         with backbone.counting("edit", len(batch), len(settings)) as count:
             *_, latents = denoising_steps(backbone, batch, inversion, settings)
-        warnings = target_warnings(backbone, batch)
-        return to_edits(backbone, latents, count, tuple((w,) * len(settings) for w in warnings))
+        own = [() if setting.run_steps else (NO_STEP,) for setting in settings]
+        warnings = tuple(
+            tuple((*of_sample, *of_setting) for of_setting in own)
+            for of_sample in target_warnings(backbone, batch)
+        )
+        return to_edits(backbone, latents, count, warnings)
 
 
 def denoising_steps(
@@ -84,7 +93,7 @@ def denoising_steps(
 ) -> Iterator[Tensor]:
     """Yield latents (B * K, C, h, w), sample-major, before the first and after each step.
 
-    A row of strength x runs the last int(x N) of the N steps; until then it is the clean picture.
+    A row runs the last ``run_steps`` of the N steps; until then it is the clean picture.
 
     Args:
         backbone: predicts with its network ``base``.
@@ -111,7 +120,7 @@ def denoising_steps(
     null_text = backbone.encode_prompts([""]).expand_as(text)
     scale = torch.tensor([x.guidance_scale for x in settings] * len(batch))
     steps = settings[0].steps
-    first = torch.tensor([steps - int(steps * x.strength) for x in settings] * len(batch))
+    first = torch.tensor([steps - x.run_steps for x in settings] * len(batch))
 
     latents = x0
     yield latents

@@ -233,6 +233,64 @@ def test_a_revision_is_another_model(folder: Path, empty_cache: Path) -> None:
         tagged.folder_of("cfg_distilled")
 
 
+ADAPTERS = "dbaranchuk/icd-lora-sd15"
+DISTILLED = "dbaranchuk/sd15-cfg-distill-unet"
+ADAPTER = "reverse-259-519-779-999.safetensors"
+
+
+def test_each_repository_of_a_model_by_name_can_be_pinned(empty_cache: Path) -> None:
+    """The name stays: methods' defaults and published numbers go by it."""
+    needs = ("icd_reverse:4a",)
+    newest = fill_hub_cache(empty_cache, ADAPTERS, {ADAPTER: b"newest"}, "a" * 40)
+    tagged = fill_hub_cache(empty_cache, ADAPTERS, {ADAPTER: b"tagged"}, "b" * 40, ref="v1")
+    for name in ("icd-lora-sd15", ADAPTERS):
+        spec = find_model(f"sd15@{name}=v1")
+        assert spec.name == "sd15"
+        assert spec.folder_of("icd_reverse:4a") == tagged / ADAPTER
+        assert spec.commits(needs) == {ADAPTERS: "b" * 40}
+        assert spec.part("unet").revision == ""
+    assert find_model("sd15").folder_of("icd_reverse:4a") == newest / ADAPTER
+
+    both = find_model(f"sd15@icd-lora-sd15={'a' * 40}, sd15-cfg-distill-unet=refs/pr/1")
+    assert both.folder_of("icd_reverse:4a") == newest / ADAPTER
+    with pytest.raises(MissingWeights, match=f"hf download {DISTILLED} --revision refs/pr/1 "):
+        both.folder_of("cfg_distilled")
+
+
+def test_the_only_repository_of_a_model_needs_no_name(empty_cache: Path) -> None:
+    spec = find_model("sd14@v2")
+    assert {part.revision for part in spec.parts} == {"v2"}
+    assert find_model("sd14@stable-diffusion-v1-4=v2") == spec
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sd15@v1", "made of 3 repositories.*sd15@stable-diffusion-v1-5=REVISION,sd15-cfg-"),
+        ("sd15@icd-lora-sd51=v1", 'Did you mean "icd-lora-sd15".*stable-diffusion-v1-5, sd15-cfg'),
+        ("sd15@icd-lora-sd15=", "no revision"),
+        ("sd15@", "no revision"),
+        ("sd14@../../elsewhere", "no revision.*sd14@REVISION"),
+        ("sd14@v1,v2", "twice"),
+        ("scenes@v1", "nothing to pin"),
+        ("sxdl@v1", 'unknown model.*Did you mean "sdxl"'),
+    ],
+)
+def test_pins_that_cannot_be_meant_are_refused(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        find_model(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["foo/bar--baz", "foo/bar..x", "foo/.bar", "foo/bar.git", "foo/bar@..", "~nobody/x", "x" * 999],
+)
+def test_what_no_model_can_be_called_is_refused(name: str, empty_cache: Path) -> None:
+    with pytest.raises(UsageError, match="folder") as caught:
+        find_model(name)
+    assert name in str(caught.value)
+
+
 @pytest.mark.parametrize("model", ["sdxl", "lcm-sdxl"])
 def test_half_precision_files_of_sdxl_load_as_the_folder_does(
     model: str, empty_cache: Path, tiny_sdxl_spec: ModelSpec

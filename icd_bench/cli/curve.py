@@ -69,7 +69,7 @@ def curve(
         y,
         at=tuple(at or ()),
         floor=floor,
-        reference=_pair(reference) if reference else None,
+        reference=None if reference is None else _pair(reference),
         dev=dev,
         level=level,
         resamples=resamples,

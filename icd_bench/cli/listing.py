@@ -101,13 +101,10 @@ def plugin_cards(kind: registry.Registry[Any]) -> tuple[list[dict[str, Any]], li
     for name in kind.names():
         try:
             plugin = kind.load(name)
-            card = asdict(plugin.info)
         except UsageError as error:
             broken.append(str(error))
             continue
-        except (AttributeError, TypeError) as error:
-            broken.append(f'{kind.kind} "{name}" has no usable info: {error}')
-            continue
+        card = asdict(plugin.info)
         schema = getattr(plugin, "Setting", None)
         if schema is not None:
             card["setting"] = schema.model_json_schema()["properties"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,7 +14,8 @@ from icd_bench import registry
 from . import options
 from .output import check_choice, split_names
 
-TRAINING = "training"
+ALL: Final = "all"
+TRAINING: Final = "training"
 """Not an experiment: the curves of the stages that made the adapters."""
 
 
@@ -63,21 +66,22 @@ def paper(
     Results go to DIR as JSON, CSV and figures; scores of single pictures are kept there
     too, so the same command goes on where it was killed, and a larger --limit adds to them.
     """
-    from icd_bench.paper.experiments import EXPERIMENTS
-    from icd_bench.paper.run import run_experiment
+    from icd_bench.models import find_model
+    from icd_bench.paper.run import require_weights, run_experiment
 
-    names = list(EXPERIMENTS) if experiments == ["all"] else experiments
-    for name in names:
-        check_choice(name, (*EXPERIMENTS, TRAINING, "all"), "experiment")
+    names = _named(experiments)
+    measured = [name for name in names if name != TRAINING]
     options.check_place(device, dtype)
     model = model or "scenes"
-    folder = out or Path("runs/paper") / Path(model).name
+    spec = find_model(model)
+    if measured:
+        require_weights(measured, spec)
+    folder = out or Path("runs/paper") / Path(spec.name).name
     report = registry.reports.load("paper")
     if TRAINING in names:
         for path in report.draw_training(data or Path("checkpoints/scenes"), folder):
             print(path)
-        names.remove(TRAINING)
-    for name in names:
+    for name in measured:
         result = run_experiment(
             name,
             model,
@@ -95,3 +99,13 @@ def paper(
             print(path)
         if page:
             report.insert(result, page, folder)
+
+
+def _named(experiments: Sequence[str]) -> list[str]:
+    """Return the experiments that are asked for, each once; "all" stands for every one."""
+    from icd_bench.paper.experiments import EXPERIMENTS
+
+    for name in experiments:
+        check_choice(name, (*EXPERIMENTS, TRAINING, ALL), "experiment")
+    each = (EXPERIMENTS if name == ALL else (name,) for name in experiments)
+    return list(dict.fromkeys(chain.from_iterable(each)))

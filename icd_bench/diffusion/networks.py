@@ -6,14 +6,15 @@ import copy
 import json
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import torch
 
 from icd_bench.diffusion.compiling import compile_blocks
 from icd_bench.diffusion.lora import fuse_lora
-from icd_bench.errors import UsageError
+from icd_bench.errors import UnusableWeights
 
 if TYPE_CHECKING:
     from icd_bench.models import ModelSpec
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 UNet: TypeAlias = Any
 """A diffusers ``UNet2DConditionModel`` (diffusers is untyped)."""
 
-_BASE_OF = {"icd_forward": "cfg_distilled", "icd_reverse": "cfg_distilled", "lcm": "unet"}
+DISTILLED: Final = "cfg_distilled"
+_BASE_OF: Final = {"icd_forward": DISTILLED, "icd_reverse": DISTILLED, "lcm": "unet"}
 """Adapters and the network that they are fused into: never the plain U-Net for iCD."""
 
 
@@ -56,6 +58,7 @@ class Networks:
 
         Raises:
             MissingWeights: its weights are not on this machine.
+            UnusableWeights: a file of it cannot be read or belongs to another network.
         """
         if name not in self._loaded:
             start = time.perf_counter()
@@ -121,6 +124,8 @@ class Networks:
         network: UNet = diffusers.UNet2DConditionModel
         folder = self._spec.folder_of(part)
         try:
+            if part == DISTILLED:
+                _check_distilled(network.load_config(folder, local_files_only=True), folder)
             return network.from_pretrained(
                 folder,
                 torch_dtype=dtype,
@@ -129,7 +134,17 @@ class Networks:
                 local_files_only=True,
             )
         except (OSError, ValueError) as error:
-            raise UsageError(f"{folder}: not a readable diffusers U-Net ({error})") from error
+            raise UnusableWeights(f"{folder}: not a readable diffusers U-Net ({error})") from error
+
+
+def _check_distilled(config: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a plain U-Net in the place of the distilled one: it would ignore all guidance."""
+    if not config.get("time_cond_proj_dim"):
+        raise UnusableWeights(
+            f"{folder / 'config.json'}: time_cond_proj_dim is not set, so this U-Net cannot be "
+            "told the guidance that it was distilled with; put a guidance-distilled U-Net there "
+            "(icd-bench train cfg-distill makes one)"
+        )
 
 
 def with_same_weights(module: UNet) -> UNet:

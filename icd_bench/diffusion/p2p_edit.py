@@ -9,10 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Hashable, Sequence
 from copy import copy
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeGuard, TypeVar
 
-from icd_bench.api import Batch, BlendWords, Edits, Preset, Setting, edit_field
+from pydantic import model_validator
+
+from icd_bench.api import (
+    Batch,
+    BlendWords,
+    Edits,
+    Preset,
+    Setting,
+    edit_field,
+    inversion_field,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +55,23 @@ PIE_BENCH: Final = Preset(
     },
 )
 """How methods with Prompt-to-Prompt are compared on PIE-Bench."""
+
+PIE_BENCH_MASACTRL: Final = Preset(
+    "PnP Inversion's evaluation of MasaCtrl on Stable Diffusion 1.4",
+    {
+        "steps": 50,
+        "guidance_scale": 7.5,
+        "source_prompt": "empty",
+        "attention": "masactrl",
+        "mutual_steps": 4,
+        "mutual_layers": None,
+        "mutual_masks": False,
+    },
+)
+"""How methods with MasaCtrl are compared there; by default it acts from layer 10 of 16 on."""
+
+NO_STEP: Final = "no step is run: the edit is the source picture"
+"""Warning of a row whose setting is too weak to change anything."""
 
 S = TypeVar("S", bound=Setting)
 T = TypeVar("T")
@@ -104,6 +131,40 @@ class AttentionSetting(P2PSetting):
     )
 
 
+class SourcePromptSetting(AttentionSetting):
+    """Fields of the methods whose inversion and source row can do without the source prompt."""
+
+    source_prompt: Literal["given", "empty"] = inversion_field(
+        "given", "prompt of inversion and source row; empty: as in PnP Inversion's MasaCtrl runs"
+    )
+
+    @model_validator(mode="after")
+    def _reads_no_word_of_an_empty_prompt(self) -> Self:
+        reads = self.attention == "p2p" or self.mutual_masks
+        if self.source_prompt == "empty" and reads:
+            raise ValueError(
+                "source_prompt=empty leaves no words for attention=p2p to align or mutual_masks to "
+                "find: it goes with attention=masactrl, mutual_masks=false"
+            )
+        return self
+
+    def inversion_fields(self) -> dict[str, Any]:
+        """Return the fields that the inversion depends on, without a source prompt as given.
+
+        The inversion is then that of the methods which have no such field, and shared with them.
+        """
+        fields = super().inversion_fields()
+        if self.source_prompt == "given":
+            del fields["source_prompt"]
+        return fields
+
+    def seen_by_source(self, batch: Batch) -> Batch:
+        """Return the batch with the source prompts that inversion and source rows are given."""
+        if self.source_prompt == "given":
+            return batch
+        return replace(batch, source_prompts=("",) * len(batch))
+
+
 def p2p_default(name: str, value: Any) -> Any:
     """Return a field of the settings above with another default, for a subclass."""
     field = copy(AttentionSetting.model_fields[name])
@@ -144,13 +205,23 @@ class P2PEdit:
 
         return torch.tensor([source, *targets] * (len(self.rows) // (self.settings + 1)))
 
-    def finish(self, latents: Tensor, count: RowCount) -> Edits:
-        """Return the edits that the target rows' final latents (R, C, h, w) show."""
+    def finish(
+        self, latents: Tensor, count: RowCount, notes: Sequence[tuple[str, ...]] | None = None
+    ) -> Edits:
+        """Return the edits that the target rows' final latents show.
+
+        Args:
+            latents: (R, C, h, w).
+            count: rows of the edit.
+            notes: the method's own warnings, of all R rows.
+        """
         targets = latents[[row.setting is not None for row in self.rows]]
+        own = notes or [()] * len(self.rows)
+        of_row = {(row.sample, row.setting): own[i] for i, row in enumerate(self.rows)}
         warnings = tuple(
-            tuple((*of_sample, *of_setting) for of_setting in of_control)
-            for of_sample, of_control in zip(
-                self.prompt_warnings, self.control.warnings, strict=True
+            tuple((*of_sample, *of_setting, *of_row[b, k]) for k, of_setting in enumerate(settings))
+            for b, (of_sample, settings) in enumerate(
+                zip(self.prompt_warnings, self.control.warnings, strict=True)
             )
         )
         return to_edits(self.backbone, targets, count, warnings)
@@ -211,6 +282,18 @@ def p2p_edit(
         tuple(map(same_prompts, batch.source_prompts, batch.target_prompts)),
         len(settings),
     )
+
+
+def sizes_of(backbone: Backbone, self_downscale: int) -> AttentionSizes:
+    """Return where attention is controlled, with another limit for self-attention.
+
+    Args:
+        backbone: edits.
+        self_downscale: self-attention is replaced in layers at least so many times smaller than the
+            latents, by the side.
+    """
+    tokens = (backbone.latent_shape[-1] // self_downscale) ** 2
+    return replace(backbone.attention_sizes, self_tokens=tokens)
 
 
 def to_edits(

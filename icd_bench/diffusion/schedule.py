@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -168,7 +169,9 @@ class Schedule:
                 f"steps={steps}: a schedule of {len(self)} timesteps has 1 to {len(self)}"
             )
         if self.spacing == "trailing":
-            return [round(len(self) - i * len(self) / steps) - 1 for i in range(steps)]
+            # Rounded as in diffusers, whose arange is sometimes one timestep too long: -1.
+            ends = np.round(np.arange(len(self), 0, -len(self) / steps))[:steps]
+            return [int(end) - 1 for end in ends]
         spaced = [i * (len(self) // steps) + self.steps_offset for i in range(steps)]
         return [min(t, len(self) - 1) for t in reversed(spaced)]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from icd_bench.diffusion.text_conditions import pack_text
-from icd_bench.errors import UsageError
+from icd_bench.errors import UnusableWeights
 
 if TYPE_CHECKING:
     from icd_bench.models import ModelSpec
@@ -130,7 +130,7 @@ def load_text_encoder(spec: ModelSpec, device: torch.device, dtype: torch.dtype)
 
     Raises:
         MissingWeights: a part is not on this machine.
-        UsageError: a folder cannot be read.
+        UnusableWeights: a folder cannot be read.
     """
     first = _load_pair(spec, "CLIPTextModel", "", device, dtype)
     if spec.family != "sdxl":
@@ -158,5 +158,5 @@ def _load_pair(
             local_files_only=True,
         )
     except (OSError, ValueError) as error:
-        raise UsageError(f"{tokenizer}, {model}: not readable ({error})") from error
+        raise UnusableWeights(f"{tokenizer}, {model}: not readable ({error})") from error
     return words, encoder.to(device)

@@ -14,7 +14,8 @@ from typing import Any
 from icd_bench import registry
 from icd_bench.errors import IcdBenchError, UsageError
 from icd_bench.gate.current import newest_digests
-from icd_bench.models import find_model
+from icd_bench.models import find_model, models
+from icd_bench.models.pins import pinned
 from icd_bench.run.planning.plan import needs_of
 from icd_bench.run.planning.rows import Row, UnusableRow, open_benchmark, read_rows
 from icd_bench.run.storage.records import RunRecords
@@ -42,10 +43,10 @@ def check_inputs(manifest: Mapping[str, Any], records: RunRecords) -> list[Input
         manifest: ``run.json``.
         records: what the events say.
     """
-    return [*_weights(records), *_metrics(manifest), *_data(manifest, records)]
+    return [*_weights(manifest, records), *_metrics(manifest), *_data(manifest, records)]
 
 
-def _weights(records: RunRecords) -> Iterator[InputCheck]:
+def _weights(manifest: Mapping[str, Any], records: RunRecords) -> Iterator[InputCheck]:
     """Check the weights of each method; settings that use the same ones are one check."""
     checks = {}
     for (model, method, setting), before in newest_digests(records).items():
@@ -54,6 +55,9 @@ def _weights(records: RunRecords) -> Iterator[InputCheck]:
             loaded = registry.methods.load(method)
             needs = needs_of(loaded.info, loaded.Setting.model_validate_json(setting))
             now = find_model(model).digest(needs)
+            if now != before and (commits := _commits(manifest, model)):
+                # The run may have been pinned, or the branch has moved since.
+                now = pinned(find_model(model), commits).digest(needs)
         except (IcdBenchError, OSError, ValueError) as error:
             checks[name] = InputCheck(name, obstacle=" ".join(str(error).split()))
             continue
@@ -61,6 +65,17 @@ def _weights(records: RunRecords) -> Iterator[InputCheck]:
         if check.change or name not in checks:
             checks[name] = check
     yield from checks.values()
+
+
+def _commits(manifest: Mapping[str, Any], model: str) -> str:
+    """Return pins to the commits that the run's last command read a catalogue's model at."""
+    if model not in models():
+        return ""
+    for command in reversed(manifest["commands"]):
+        if _mapping(command).get("model") == model:
+            commits = _mapping(command["model_commits"]).items()
+            return ",".join(f"{repository}={commit}" for repository, commit in commits)
+    return ""
 
 
 def _metrics(manifest: Mapping[str, Any]) -> Iterator[InputCheck]:

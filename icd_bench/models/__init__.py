@@ -17,6 +17,7 @@ parts. No torch is imported here: listing models is instant.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -27,34 +28,42 @@ from icd_bench.models.catalogue import models
 from icd_bench.models.folders import local_model
 from icd_bench.models.hub import fetch_all_command, snapshot
 from icd_bench.models.parts import MissingPart, Part
+from icd_bench.models.pins import REVISION, pinned
 from icd_bench.models.spec import ModelSpec
 from icd_bench.registry import suggest
 
 __all__ = ["MissingPart", "ModelSpec", "Part", "find_model", "local_model", "models"]
 
-_HUB_ID: Final = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_HUB_ID: Final = re.compile(
+    rf"(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>{REVISION}))?"
+)
 
 
 def find_model(name: str) -> ModelSpec:
     """Return a model by its name, its folder, or its hub id (``owner/name``).
 
-    ``owner/name@revision`` asks for a branch, a tag or a commit of a hub repository.
+    ``owner/name@revision`` asks for a branch, a tag or a commit of a hub repository; how models
+    known by name are pinned is told in :mod:`icd_bench.models.pins`.
 
     Raises:
         UnknownName: it is none of these; the message suggests the nearest name.
         MissingWeights: the hub id is not in this machine's cache.
-        UsageError: the folder is not a diffusers pipeline.
+        UsageError: the folder is not a diffusers pipeline, or the hub has no such ids or revisions.
     """
     known = models()
     if name in known:
         return known[name]
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return local_model(folder)
+    # Those of os.path take any text: an unknown ~user, a name that is too long.
+    folder = os.path.expanduser(name)
+    if os.path.isdir(folder):
+        return local_model(Path(folder))
+    base, pin, pins = name.partition("@")
+    if pin and base in known:
+        return pinned(known[base], pins)
     if hub_id := _HUB_ID.fullmatch(name):
         return _hub_model(hub_id["repository"], hub_id["revision"] or "")
     raise UnknownName(
-        f'unknown model "{name}".{suggest(name, known)} Known: {", ".join(known)}, '
+        f'unknown model "{name}".{suggest(base, known)} Known: {", ".join(known)}, '
         "or a folder or hub id (owner/name, owner/name@revision) of a diffusers pipeline."
     )
 

@@ -1,7 +1,7 @@
 """The models that are known by name, as data: hub repositories, files, sizes.
 
-No commit is pinned: the authors publish none with their results. ``name@revision`` pins a hub id,
-and a run records the commits that lay in the cache.
+No commit is pinned: the authors publish none with their results. :mod:`icd_bench.models.pins` is
+how a user pins one, and a run records the commits that lay in the cache.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from icd_bench.errors import UsageError
 from icd_bench.models.parts import Part
 
 
@@ -16,14 +17,22 @@ def snapshot(repository: str, revision: str = "") -> Path | None:
     """Return the folder of a repository's cached revision, or None.
 
     The folder's name is the commit that a branch or tag meant when it was fetched.
+
+    Raises:
+        UsageError: the hub allows no repository of this name.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(repository, revision=revision or None, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
+    except HFValidationError as error:
+        raise UsageError(
+            f'"{repository}" is neither a folder here nor a hub id ({error}); '
+            "give a model's name, folder or owner/name (see: icd-bench list models)"
+        ) from error
 
 
 def fetch_command(part: Part) -> str:

@@ -28,6 +28,11 @@ class ModelSpec:
     root: Path | None = None
     """Folder of a local model; None for a model on the hub."""
 
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """Hub repositories that its parts are in, each once."""
+        return tuple(dict.fromkeys(p.repository for p in self.parts if p.repository))
+
     def part(self, name: str) -> Part:
         """Return a part by name.
 

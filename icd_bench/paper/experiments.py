@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Literal
@@ -199,6 +199,19 @@ EXPERIMENTS: Final[dict[str, Callable[[int, Collection[str]], Experiment]]] = {
 
 GENERATED: Final = frozenset({"table4"})
 """Those that need captions alone."""
+
+
+def needed_parts(names: Iterable[str], parts: Collection[str]) -> set[str]:
+    """Return the parts that these experiments read of a model.
+
+    Args:
+        names: of ``EXPERIMENTS``.
+        parts: names of the model's parts. Rows that ask for another one are never measured with
+            it, so they need nothing.
+    """
+    # The number of steps changes no part.
+    rows = (row for name in names for row in EXPERIMENTS[name](1, parts).configurations)
+    return {part for row in rows if set(row.parts) <= set(parts) for part in row.parts}
 
 
 def by_encoder(rows: Sequence[Configuration]) -> dict[Walk | None, list[Configuration]]:

@@ -7,23 +7,34 @@ from pathlib import Path
 from typing import Final
 
 from icd_bench import registry
-from icd_bench.models import find_model
+from icd_bench.models import ModelSpec, find_model
 from icd_bench.run.planning.devices import (
     PIXELS_ON_ACCELERATOR,
     PIXELS_ON_CPU,
     choose_device,
     choose_dtype,
 )
+from icd_bench.run.planning.sources import InstalledModels
 from icd_bench.run.progress import RememberingProgress, make_progress
 from icd_bench.run.storage.provenance import command_line, provenance
 
-from .experiments import EXPERIMENTS, GENERATED, Kind
+from .experiments import EXPERIMENTS, GENERATED, Kind, needed_parts
 from .material import Material, material_for
 from .measure import Bench, Measured
 from .results import LATENT_NLL, Measure, Result, summarise
 
 CELLS: Final = "cells"
 MOST_AT_ONCE: Final = 32
+
+
+def require_weights(names: Sequence[str], spec: ModelSpec) -> None:
+    """Check that all weights of experiments are on this machine, before any of them begins.
+
+    Raises:
+        MissingWeights: some are not; the message has each one, its size and the way to get it.
+    """
+    parts = [part.name for part in spec.parts]
+    InstalledModels().require(spec, needed_parts(names, parts))
 
 
 def run_experiment(
@@ -58,6 +69,7 @@ def run_experiment(
         MissingWeights: the model, or a measure, lacks files; the message says how to get them.
     """
     spec = find_model(model)
+    require_weights([name], spec)
     kind: Kind = "generation" if name in GENERATED else "inversion"
     material = material_for(spec, kind, str(data) if data else None)
     experiment = EXPERIMENTS[name](material.steps, [part.name for part in spec.parts])

@@ -98,11 +98,14 @@ class Adapters:
             parameter.data.copy_(tensors[PREFIX + key])
 
     def save(self, name: str, path: Path) -> None:
-        """Write one adapter as fp16 safetensors; alpha and rank go into its metadata."""
+        """Write one adapter as fp16 safetensors, with alpha in its metadata.
+
+        Alone: several entries are written in any order, and the same weights are the same file.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         tensors = {key: value.half().contiguous() for key, value in self.state(name).items()}
         partial = path.with_suffix(".partial")
-        save_file(tensors, partial, metadata={"alpha": str(self.alpha), "rank": str(self.rank)})
+        save_file(tensors, partial, metadata={"alpha": str(self.alpha)})
         os.replace(partial, path)
 
 

@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from icd_bench.errors import UsageError
+from icd_bench.errors import IcdBenchError, UsageError
 
 from .machine import Machine, Part, Threads
 
@@ -29,6 +29,12 @@ LOG = "log.jsonl"
 CHECKPOINT = "checkpoint.safetensors"
 LearningRates = Literal["cosine", "linear", "constant"]
 LEARNING_RATES: tuple[LearningRates, ...] = ("cosine", "linear", "constant")
+_LARGEST: Final = torch.finfo(torch.float16).max
+"""Of a weight: models are written, or at least used, in float16."""
+
+
+class Diverged(IcdBenchError):
+    """Training has run away: a loss, a gradient or a weight is no number that can be used."""
 
 
 @dataclass(frozen=True)
@@ -160,11 +166,31 @@ class Trainer:
         return self.folder / CHECKPOINT
 
     def resume(self) -> bool:
-        """Load the checkpoint; False where there is none."""
+        """Load the checkpoint; False where there is none.
+
+        Raises:
+            UsageError: it is damaged, or of a run with other settings.
+        """
         if not self.checkpoint.exists():
             return False
+        try:
+            metadata = self._read()
+        except SafetensorError as error:
+            raise UsageError(
+                f"{self.checkpoint}: damaged ({error}); give --fresh to begin anew, or another "
+                "--out"
+            ) from error
+        self.step, self.seconds = metadata["step"], metadata["seconds"]
+        self.machine.load(metadata.get("machine", {}))
+        self._resume_position(metadata.get("positions", []))
+        self._forget_log(lambda line: line["step"] > self.step)
+        self.machine.wait()
+        return True
+
+    def _read(self) -> dict[str, Any]:
+        """Load weights, optimisers, averages and buffers; return what else the checkpoint says."""
         with safe_open(self.checkpoint, framework="pt") as file:
-            metadata = json.loads(file.metadata()["training"])
+            metadata: dict[str, Any] = json.loads(file.metadata()["training"])
             if metadata["seed"] != self.plan.seed or metadata["batch_size"] != self.plan.batch_size:
                 raise UsageError(
                     f"{self.checkpoint}: trained with seed {metadata['seed']} and batch size "
@@ -187,13 +213,7 @@ class Trainer:
             for name, buffers in self.buffers.items():
                 for key, buffer in buffers.items():
                     buffer.copy_(file.get_tensor(f"buffers.{name}.{key}"))
-        self.step, self.seconds = metadata["step"], metadata["seconds"]
-        self.machine.load(metadata.get("machine", {}))
-        self._resume_position(metadata.get("positions", []))
-        if self.machine.main:
-            self._forget_log_after(self.step)
-        self.machine.wait()
-        return True
+        return metadata
 
     def _resume_position(self, positions: list[dict[str, Any]]) -> None:
         if self.position is None:
@@ -206,16 +226,25 @@ class Trainer:
         self.positions = positions
         self.position.load(positions[self.machine.index])
 
-    def _forget_log_after(self, step: int) -> None:
-        """Drop lines of steps that are taken again."""
+    def _forget_log(self, again: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop lines that will be written again."""
         log = self.folder / LOG
-        if log.exists():
+        if self.machine.main and log.exists():
             lines = log.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if json.loads(line)["step"] <= step]
+            kept = [line for line in lines if not again(json.loads(line))]
             log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
+    def _forget_validation(self) -> None:
+        """Drop the figures of this step's validation; lines of training have a learning rate."""
+        self._forget_log(lambda line: line["step"] == self.step and "lr" not in line)
+
     def save(self) -> None:
-        """Write the checkpoint; a crash leaves the previous one whole."""
+        """Write the checkpoint; a crash leaves the previous one whole.
+
+        Raises:
+            Diverged: the weights are none to go on from; the previous one stays.
+        """
+        self._check_weights()
         if self.position is not None:
             self.positions = self.machine.collect(self.position.state())
         if self.machine.main:
@@ -257,41 +286,90 @@ class Trainer:
             (self.folder / name).unlink(missing_ok=True)
 
     def train(self, stop_at: int | None = None) -> dict[str, float]:
-        """Train to the end of the plan, or to ``stop_at`` steps; return the last validation."""
+        """Train to the end of the plan, or to ``stop_at`` steps; return the last validation.
+
+        Raises:
+            Diverged: the training has run away; nothing of that is written.
+        """
         figures: dict[str, float] = {}
         end = self.plan.steps if stop_at is None else min(stop_at, self.plan.steps)
+
+        def due(every: int) -> bool:
+            return self.step % every == 0 or self.step >= end
+
+        if self.step and due(self.plan.validate_every):
+            # The run may have been stopped between its checkpoint and what validation writes.
+            self._forget_validation()
+            figures = self.validate()
         started, before = time.monotonic(), self.seconds
         while self.step < end:
             logs = self.take_step()
             self.step += 1
             self.seconds = before + time.monotonic() - started
-            if self.step % self.plan.log_every == 0 or self.step == end:
+            if due(self.plan.log_every):
                 self.log(logs | self.machine.figures())
-            if self.step % self.plan.checkpoint_every == 0 or self.step == end:
+            if due(self.plan.checkpoint_every):
                 self.save()
-            if self.step % self.plan.validate_every == 0 or self.step == end:
-                if self.machine.main:
-                    with self.averaged():
-                        figures = self.task.validate(self.step, self.folder)
-                    self.log(figures)
-                self.machine.wait()
+            if due(self.plan.validate_every):
+                figures = self.validate()
+        return figures
+
+    def validate(self) -> dict[str, float]:
+        """Measure the averaged weights, in the main process alone; return what was logged.
+
+        Raises:
+            Diverged: the weights are none to make a model of.
+        """
+        self._check_weights()
+        figures: dict[str, float] = {}
+        if self.machine.main:
+            with self.averaged():
+                figures = self.task.validate(self.step, self.folder)
+            self.log(figures)
+        self.machine.wait()
         return figures
 
     def take_step(self) -> dict[str, float]:
-        """One step of the task: every update it yields, then the averages."""
+        """One step of the task: every update it yields, then the averages.
+
+        Raises:
+            Diverged: a loss or a gradient is not finite.
+        """
         lr = self.plan.lr_at(self.step)
         logs: dict[str, float] = {"lr": lr}
         for update in self.task.updates(self.step, step_generator(self.plan.seed, self.step)):
-            chosen = {name: self.optimisers[name] for name in update.modules}
-            for optimiser in chosen.values():
-                optimiser.zero_grad(set_to_none=True)
-                for group in optimiser.param_groups:
-                    group["lr"] = lr
-            logs[update.name] = self.machine.run(update.parts)
-            norms = self.machine.take_steps(chosen, self.plan.clip)
-            logs |= {f"grad_{name}": norm for name, norm in norms.items()}
+            logs |= self._apply(update, lr)
         self.average()
         return logs
+
+    def _apply(self, update: Update, lr: float) -> dict[str, float]:
+        """Take one optimiser step; return the loss and the norms of gradients before clipping."""
+        chosen = {name: self.optimisers[name] for name in update.modules}
+        for optimiser in chosen.values():
+            optimiser.zero_grad(set_to_none=True)
+            for group in optimiser.param_groups:
+                group["lr"] = lr
+        loss = self.machine.run(update.parts)
+        if not math.isfinite(loss):
+            raise self._diverged(self.step + 1, f'loss "{update.name}" is {loss}')
+        norms = named_norms(update, self.machine.take_steps(chosen, self.plan.clip))
+        for name, norm in norms.items():
+            if not math.isfinite(norm) and not self.machine.rescales:
+                raise self._diverged(self.step + 1, f"the norm of gradients {name} is {norm}")
+        return {update.name: loss, **norms}
+
+    def _check_weights(self) -> None:
+        for name, parameters in self.trained.items():
+            for key, parameter in parameters.items():
+                if not float(parameter.detach().abs().max()) <= _LARGEST:  # as well where NaN
+                    raise self._diverged(self.step, f"weight {key} of {name} is beyond float16")
+
+    def _diverged(self, step: int, what: str) -> Diverged:
+        return Diverged(
+            f"{self.folder}: training diverged in step {step}: {what}; the last checkpoint and "
+            f"model are kept. Begin anew with a learning rate below {self.plan.lr:g} or a longer "
+            "warm-up, with --fresh or another --out"
+        )
 
     @torch.no_grad()
     def average(self) -> None:
@@ -341,6 +419,16 @@ class Averaged:
         for module in self.trainer.task.modules.values():
             module.train()
         self.swap()
+
+
+def named_norms(update: Update, norms: Mapping[str, float]) -> dict[str, float]:
+    """Norms by module -> by name in the log: the loss's, and the module's where it moves several.
+
+    Losses that move the same module one after the other keep a norm each.
+    """
+    if len(norms) == 1:
+        return {f"grad_{update.name}": norm for norm in norms.values()}
+    return {f"grad_{update.name}_{module}": norm for module, norm in norms.items()}
 
 
 def shards(count: int, parts: int) -> list[slice]:

@@ -30,6 +30,10 @@ class Machine(Protocol):
     def main(self) -> bool:
         """Whether this process is the one that writes files."""
 
+    @property
+    def rescales(self) -> bool:
+        """Whether a step whose gradients overflow is only left out, and the next one smaller."""
+
     def run(self, parts: Sequence[Part]) -> float:
         """Forward and backward of every part; return their sum over all processes."""
 
@@ -63,7 +67,7 @@ class Threads:
         count: of threads.
     """
 
-    count, index, main = 1, 0, True
+    count, index, main, rescales = 1, 0, True, False
 
     def __init__(self, count: int) -> None:
         self._pool = part_threads(count)

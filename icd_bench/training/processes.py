@@ -119,6 +119,14 @@ class Processes:
         """Whether this process is the one that writes files."""
         return bool(self._state.is_main_process)
 
+    @property
+    def rescales(self) -> bool:
+        """Whether float16's loss scale can fall further where gradients overflow.
+
+        Below 1 gradients overflow by themselves.
+        """
+        return self._scaler.is_enabled() and self._scaler.get_scale() >= 1
+
     def run(self, parts: Sequence[Part]) -> float:
         """Forward and backward of the parts in turn; return their sum over all processes."""
         total = sum(run_part(part, self._backward) for part in parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,9 @@ from icd_bench.stats.multiple import holm
 from icd_bench.stats.pareto import hypervolume, on_front
 from icd_bench.stats.trade_off import Fronts, mean_difference, shared_range
 
-from .choice import choose, split_cells
+from .choice import Chosen, choose, split_cells
 from .model import Axis, Claim, Curve, Point, TradeOff
-from .scores import ScoreGrid, find_axis, reference_point, score_grid
+from .scores import ScoreGrid, all_alike, find_axis, reference_point, score_grid
 
 Floats = NDArray[np.float64]
 
@@ -59,7 +60,9 @@ def trade_off(
     given the same beyond the samples. If they have a dev split beside another
     one, settings are chosen on it and everything is computed on the other. If they have one split,
     everything is computed on all of its samples, and for the choice alone they are cut into two
-    halves by a seeded shuffle: a separate dev split is better, for it costs no test samples.
+    halves by a seeded shuffle: a separate dev split is better, for it costs no test samples. Where
+    both splits have the same samples, no setting is chosen. Whatever is left out or not chosen is
+    told in the notes.
 
     Args:
         runs: run folders, or runs that are joined already.
@@ -68,8 +71,8 @@ def trade_off(
         at: levels of x at which methods are compared; none: the mean over all levels that both
             methods of a pair reach.
         floor: worst x that a chosen setting may have on dev; None: the choice weighs x against y.
-        reference: (x, y) that hypervolumes are measured from; None: a tenth of the range of all
-            points below the worst of each score.
+        reference: (x, y) that hypervolumes and the choice are measured from; None: a tenth of the
+            range of all points below the worst of each score.
         dev: name of the split to choose on; None: "dev", "val" or "validation" where there is one.
         level: coverage of intervals and bands.
         resamples: number of bootstrap draws.
@@ -77,14 +80,15 @@ def trade_off(
 
     Raises:
         UsageError: a path is not a run folder; the runs have several benchmarks, protocols,
-            resolutions, conditions or splits; nothing can be compared; or ``dev`` names no split
-            of theirs.
+            resolutions, conditions or splits; nothing can be compared; ``dev`` names no split of
+            theirs; or ``at``, ``floor`` or ``reference`` is not finite.
         UnknownName: no run has such a metric.
         SignatureMismatch: the runs made a metric in different ways.
         CorruptRun: a run cannot be read.
     """
     if x == y:
         raise UsageError(f"x and y are both {x}: a trade-off needs two scores")
+    _check_finite(at, floor, reference)
     joined = runs if isinstance(runs, JoinedRuns) else join_runs(runs)
     axes = find_axis(joined, x), find_axis(joined, y)
     _check_conditions(joined)
@@ -120,9 +124,10 @@ def trade_off(
         note = f"neither more nor less {unranked[0]} is better: no fronts, no comparisons"
         return replace(shown, notes=(*shown.notes, note))
     zero = reference_point(means[rivals], reference, signs)
-    choices, rule = choose(
+    dev_grid = score_grid(joined, dev_cells, x, y) if dev_cells is not None else None
+    chosen = choose(
         grid,
-        score_grid(joined, dev_cells, x, y) if dev_cells is not None else None,
+        dev_grid,
         axes,
         floor=floor,
         reference=reference,
@@ -137,10 +142,22 @@ def trade_off(
             for m in grid.methods
         ),
         claims=_claims(grid, means, draws, axes, at, level),
-        choices=choices,
-        choice_rule=rule,
+        choices=chosen.choices,
+        choice_rule=chosen.rule,
         reference=(zero[0] * axes[0].sign, zero[1] * axes[1].sign),
+        notes=(*shown.notes, *_flat_notes(means[rivals], axes), *_dev_notes(dev_grid, chosen)),
     )
+
+
+def _check_finite(
+    at: Sequence[float], floor: float | None, reference: tuple[float, float] | None
+) -> None:
+    """Refuse numbers that nothing can be compared with."""
+    given = {"at": at, "floor": () if floor is None else (floor,), "reference": reference or ()}
+    for name, numbers in given.items():
+        if not all(map(isfinite, numbers)):
+            told = ",".join(f"{number:g}" for number in numbers)
+            raise UsageError(f"{name} {told}: give finite numbers")
 
 
 def _check_conditions(joined: JoinedRuns) -> None:
@@ -310,6 +327,21 @@ def _refusal(
             "sweep further or take more samples"
         )
     return "" if np.isfinite(found.low) else "one sample has no interval"
+
+
+def _flat_notes(means: Floats, axes: tuple[Axis, Axis]) -> tuple[str, ...]:
+    """Return what to know where one score is the same for all settings: there is no trade-off."""
+    alike = all_alike(means)
+    if alike.all() or not alike.any():
+        return ()
+    flat, other = axes if alike[0] else axes[::-1]
+    decides = f"{other.metric} alone decides hypervolumes and choices"
+    return (f"all settings have the same {flat.metric}: {decides}",)
+
+
+def _dev_notes(dev_grid: ScoreGrid | None, chosen: Chosen) -> tuple[str, ...]:
+    left_out = () if dev_grid is None else dev_grid.notes
+    return (*(f"on the split to choose on, {note}" for note in left_out), *chosen.notes)
 
 
 def _notes(grid: ScoreGrid) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,16 +11,28 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from icd_bench.errors import UsageError
+from icd_bench.run.cells import canonical_json
 from icd_bench.stats.intervals import mean_interval
 
 from .model import Axis, Choice
-from .scores import ScoreGrid, reference_point
+from .scores import Entry, ScoreGrid, reference_point
 
 Floats = NDArray[np.float64]
+Pair = tuple[int, int]
+"""Where a setting is among those to choose on, and among those to judge."""
 
 DEV_NAMES = ("dev", "val", "validation")
 FEWEST = 2
 """Samples that each half must have."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is chosen, how, and what a reader must know of what is not."""
+
+    choices: tuple[Choice, ...] = ()
+    rule: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def split_cells(cells: pd.DataFrame, dev: str | None) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -62,69 +76,140 @@ def choose(
     reference: tuple[float, float] | None,
     level: float,
     seed: int,
-) -> tuple[tuple[Choice, ...], str]:
+) -> Chosen:
     """Return each method's choice with its result, and the rule in words.
 
     Without a floor, a method's setting is the one whose point spans the largest rectangle over
     the reference point: the bargain of Nash (1950, Econometrica 18(2)), which does not depend on
     the scores' units. With a floor, it is the one with the best y among those whose x is no
-    worse; a method that never keeps to the floor has no choice.
+    worse. A method has no choice where none of its settings is better than the reference point in
+    both or keeps to the floor, where none was run on both sides, and where both splits have the
+    same samples: a setting would be judged on what it was chosen for. The notes say which.
 
     Args:
         grid: the samples to judge on, or all there are.
         dev_grid: the samples to choose on; None: the samples of ``grid`` are cut into halves.
         axes: x and y.
         floor: worst allowed x on dev.
-        reference: (x, y); None: as :func:`reference_point` makes it from the dev means.
+        reference: (x, y); None: as :func:`reference_point` makes it from the dev means of the
+            settings that both sides have.
         level: coverage of the intervals.
         seed: of the shuffle that makes halves.
     """
-    if dev_grid is None:
-        halves = _halves(len(grid.samples), seed)
-        if min(map(len, halves)) < FEWEST:
-            return (), "no setting is chosen: there are too few samples for two halves"
-        dev, test = (grid.restricted(half) for half in halves)
-        where = f"one half of the samples (shuffled with seed {seed}) and judged on the other"
-    else:
-        dev, test = dev_grid, grid
-        where = "the dev split and judged on the test split"
+    if why := _objection(grid, dev_grid):
+        return Chosen(notes=(f"no setting is chosen: {why}",))
+    dev, test, where = _sides(grid, dev_grid, seed)
+    methods = dict.fromkeys((*test.methods, *dev.methods))
+    pairs = {method: found for method in methods if (found := _pairs(dev, test, method))}
+    apart = _not_chosen(
+        [method for method in methods if method not in pairs],
+        "the splits share none of one version, model and weights",
+    )
+    if not pairs:
+        return Chosen(notes=apart)
+    best, rule, unfit = _decide(dev, pairs, axes, floor, reference)
+    return Chosen(
+        choices=tuple(_choice(dev, test, pair, level) for pair in best),
+        rule=f"{rule}, chosen on {where}",
+        notes=apart + unfit,
+    )
 
+
+def _decide(
+    dev: ScoreGrid,
+    pairs: Mapping[str, list[Pair]],
+    axes: tuple[Axis, Axis],
+    floor: float | None,
+    reference: tuple[float, float] | None,
+) -> tuple[list[Pair], str, tuple[str, ...]]:
+    """Return the best pair of each method that has one, the rule, and notes on the others."""
     signs = np.array([axis.sign for axis in axes])
     goals = np.where(np.isfinite(dev.values), dev.values, np.nan).mean(axis=0) * signs
-    rivals = [i for i, entry in enumerate(dev.entries) if not entry.anchor]
+    rivals = [i for found in pairs.values() for i, _ in found]
     base = np.array(reference_point(goals[rivals], reference, signs))
-    places = {(e.method, str(e.setting)): i for i, e in enumerate(test.entries)}
-
-    choices = []
-    for method in dev.methods:
-        known = [i for i in dev.of(method) if (method, str(dev.entries[i].setting)) in places]
-        allowed = [i for i in known if floor is None or goals[i, 0] >= floor * axes[0].sign]
-        if not allowed:
-            continue
-        worth = _worth(goals[allowed], base, floor)
-        i = allowed[int(np.argmax(worth))]
-        j = places[method, str(dev.entries[i].setting)]
-        choices.append(
-            Choice(
-                method=method,
-                setting=dev.entries[i].setting,
-                label=test.entries[j].label,
-                dev_x=mean_interval(dev.values[:, i, 0], level),
-                dev_y=mean_interval(dev.values[:, i, 1], level),
-                test_x=mean_interval(test.values[:, j, 0], level),
-                test_y=mean_interval(test.values[:, j, 1], level),
-            )
-        )
-    without = [method for method in dev.methods if method not in {c.method for c in choices}]
-    none = f"; no such setting: {', '.join(without)}" if without else ""
-    return tuple(choices), f"{_rule(axes, floor, base * signs)}, chosen on {where}{none}"
+    limit = None if floor is None else floor * axes[0].sign
+    best = {m: _best([i for i, _ in found], goals, base, limit) for m, found in pairs.items()}
+    unfit = [method for method, place in best.items() if place is None]
+    return (
+        [pairs[method][place] for method, place in best.items() if place is not None],
+        _rule(axes, floor, base * signs),
+        _not_chosen(unfit, _nothing_fit(axes, floor, base * signs)),
+    )
 
 
-def _worth(goals: Floats, base: Floats, floor: float | None) -> Floats:
+def _objection(grid: ScoreGrid, dev_grid: ScoreGrid | None) -> str:
+    """Return why nothing can be chosen on some samples and judged on others, if so."""
+    if dev_grid is None:
+        few = len(grid.samples) // 2 < FEWEST
+        return "there are too few samples for two halves" if few else ""
+    again = len(set(grid.samples) & set(dev_grid.samples))
+    told = f"{again} of {len(grid.samples)} samples to judge on are in the split to choose on too"
+    return told if again else ""
+
+
+def _sides(
+    grid: ScoreGrid, dev_grid: ScoreGrid | None, seed: int
+) -> tuple[ScoreGrid, ScoreGrid, str]:
+    """Return what to choose on, what to judge on, and how they came about."""
+    if dev_grid is not None:
+        return dev_grid, grid, "the dev split and judged on the test split"
+    dev, test = (grid.restricted(half) for half in _halves(len(grid.samples), seed))
+    return dev, test, f"one half of the samples (shuffled with seed {seed}) and judged on the other"
+
+
+def _pairs(dev: ScoreGrid, test: ScoreGrid, method: str) -> list[Pair]:
+    """Return where dev and test have the same settings of a method.
+
+    The same is one version, model and weights too. What a method is called does not matter: the
+    name tells only what differs among the runs at hand.
+    """
+    places = {_identity(entry): i for i, entry in enumerate(dev.entries)}
+    found = ((places.get(_identity(test.entries[j])), j) for j in test.of(method))
+    return [(i, j) for i, j in found if i is not None]
+
+
+def _identity(entry: Entry) -> tuple[str, ...]:
+    return (*entry.cells.values(), canonical_json(dict(entry.setting)))
+
+
+def _best(settings: list[int], goals: Floats, base: Floats, limit: float | None) -> int | None:
+    """Return the place of the best setting in a list; of equal ones that with the best x.
+
+    None: no setting spans a rectangle over the base, or keeps to the limit.
+    """
+    x, y = goals[settings].T
+    if limit is None:
+        worth = np.maximum(goals[settings] - base, 0).prod(axis=1)
+        fit = worth > 0
+    else:
+        worth, fit = y, x >= limit
+    places = (int(i) for i in np.flatnonzero(fit))
+    return max(places, key=lambda i: (worth[i], x[i]), default=None)
+
+
+def _choice(dev: ScoreGrid, test: ScoreGrid, pair: Pair, level: float) -> Choice:
+    i, j = pair
+    entry = test.entries[j]
+    return Choice(
+        method=entry.method,
+        setting=entry.setting,
+        label=entry.label,
+        dev_x=mean_interval(dev.values[:, i, 0], level),
+        dev_y=mean_interval(dev.values[:, i, 1], level),
+        test_x=mean_interval(test.values[:, j, 0], level),
+        test_y=mean_interval(test.values[:, j, 1], level),
+    )
+
+
+def _not_chosen(methods: Iterable[str], why: str) -> tuple[str, ...]:
+    return tuple(f"no setting is chosen for {method}: {why}" for method in methods)
+
+
+def _nothing_fit(axes: tuple[Axis, Axis], floor: float | None, base: Any) -> str:
+    x, y = axes
     if floor is not None:
-        return goals[:, 1]
-    worth: Floats = np.maximum(goals - base, 0).prod(axis=1)
-    return worth
+        return f"none has {x.metric} no worse than {floor:g}"
+    return f"none is better than ({base[0]:.4g}, {base[1]:.4g}) in both {x.metric} and {y.metric}"
 
 
 def _rule(axes: tuple[Axis, Axis], floor: float | None, base: Any) -> str:

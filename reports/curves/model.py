@@ -102,7 +102,7 @@ class Claim:
     difference: Estimate
     """y of a less y of b, in the unit of y; NaN where it would need extrapolation."""
     p_holm: float
-    """Its p value after Holm's correction over all claims of the trade-off."""
+    """Its p value after Holm's correction over all claims that are tested; NaN where refused."""
     refused: str
     """Why there is no difference or no interval; empty where there are both."""
 
@@ -141,7 +141,7 @@ class TradeOff:
     claims: tuple[Claim, ...]
     choices: tuple[Choice, ...]
     choice_rule: str
-    """How a setting is chosen, and on which samples, in a sentence."""
+    """How a setting is chosen, and on which samples, in a sentence; empty where none can be."""
     reference: tuple[float, float]
     """The point that hypervolumes are measured from: (x, y); NaN where x or y ranks nothing."""
     samples: int

@@ -118,7 +118,7 @@ def summary(trade_off: TradeOff) -> str:
         parts += [f"Hypervolume over {zero}", _table(("method", "area"), areas)]
     if claims:
         parts += [
-            f"{y.metric} at matched {x.metric} (p after Holm over {len(claims)} comparisons)",
+            f"{y.metric} at matched {x.metric} ({_tests(trade_off.claims)})",
             _table(("methods", x.metric, "difference", "p", "better"), claims),
         ]
     if trade_off.choice_rule:
@@ -160,6 +160,14 @@ def _with_margin(interval: MeanInterval) -> str:
 
 def _between(found: Estimate) -> str:
     return f"{found.value:.3g} [{found.low:.3g}, {found.high:.3g}]"
+
+
+def _tests(claims: Sequence[Claim]) -> str:
+    """Return over how many tests p values are adjusted: refused claims have none."""
+    tested = sum(not isnan(claim.p_holm) for claim in claims)
+    if not tested:
+        return "none can be tested"
+    return f"p after Holm over {tested} comparison" + "s" * (tested > 1)
 
 
 def _p_text(p: float) -> str:

@@ -31,7 +31,13 @@ COSTS = {
 """Columns that every run has and that can be an axis as a metric can."""
 
 ENOUGH = 0.8
-"""A setting that has both scores for a smaller share of the samples is left out."""
+"""A setting that has both scores for a smaller share of what any setting edited is left out."""
+
+MARGIN = 0.1
+"""How far below the worst the reference point is, as a share of the range."""
+
+ALIKE = 1e-12
+"""A range below this share of the value is rounding: all settings have the same."""
 
 FAMILY = ["method", "method_version", "model", "model_digest"]
 SAMPLE = ["sample_id", "sample_digest"]
@@ -56,6 +62,7 @@ class ScoreGrid:
 
     entries: tuple[Entry, ...]
     samples: tuple[str, ...]
+    """Digests of the samples: two splits may give one sample two names."""
     values: Floats
     """(N, S, 2): both scores as they are, seeds averaged; NaN and infinite for anchors only."""
     left_out: int
@@ -112,25 +119,33 @@ def score_grid(joined: JoinedRuns, cells: pd.DataFrame, x: str, y: str) -> Score
     """Return two scores of the cells of one benchmark and split.
 
     Only samples that every compared setting has count, so that no setting profits from the
-    samples on which it failed.
+    samples on which it failed. Settings and samples without any edit are told among the notes.
+
+    Args:
+        joined: the runs; methods get names that tell them apart in all of their splits.
+        cells: of one split, failed ones too.
+        x: metric or cost.
+        y: likewise.
 
     Raises:
         UsageError: no setting has both scores, or no sample has those of every setting.
     """
-    done = cells[cells["status"] == "ok"].copy()
-    done["nfe"] = done[["nfe_invert", "nfe_source", "nfe_edit"]].sum(axis=1)
-    done["seconds"] = done["seconds_invert"] + done["seconds_edit"]
+    numbers = _numbers(cells, x, y)
     groups = [*FAMILY, "setting"]
-    costs = done.groupby(groups, sort=False).agg(nfe=("nfe", "mean"), seconds=("seconds", "median"))
-    scores = done.groupby([*groups, *SAMPLE], sort=False)[list(dict.fromkeys((x, y)))].mean()
-    wide = {goal: scores[goal].unstack(SAMPLE).sort_index(axis=1) for goal in dict.fromkeys((x, y))}
-    names = _family_names(costs.index.to_frame(index=False))
-    entries = [_entry(key, cost, names, joined, done) for key, cost in costs.iterrows()]
+    by_setting = numbers.groupby(groups, sort=False)
+    costs = by_setting.agg(nfe=("nfe", "mean"), seconds=("seconds", "median"))
+    scores = numbers.groupby([*groups, *SAMPLE], sort=False)[[x, y]].mean()
+    wide = {goal: scores[goal].unstack(SAMPLE).sort_index(axis=1) for goal in (x, y)}
+    names = _family_names(joined.cells)
+    entries = [_entry(key, cost, names, joined, cells) for key, cost in costs.iterrows()]
     order = sorted(range(len(entries)), key=lambda i: _place(entries[i], joined, costs.index[i]))
     keys = costs.index[order]
     values = np.stack([wide[goal].loc[keys].to_numpy(np.float64).T for goal in (x, y)], axis=-1)
-    samples = list(map(str, wide[x].columns.get_level_values(0)))
-    return _complete([entries[i] for i in order], samples, values)
+    samples = wide[x].columns
+    rivals = cells[(cells["status"] == "ok") & ~cells["method"].isin(joined.anchors)]
+    edited = samples.isin(pd.MultiIndex.from_frame(rivals[SAMPLE]))
+    digests = list(map(str, samples.get_level_values(1)))
+    return _complete([entries[i] for i in order], digests, values, edited)
 
 
 def reference_point(
@@ -141,23 +156,47 @@ def reference_point(
     Args:
         means: (K, 2) goals of all points, of which more is better.
         given: the point in the scores' own units; None: a tenth of the range of all points below
-            the worst of each goal, so that the extreme points count too.
+            the worst of each goal, so that the extreme points count too. Where all points have the
+            same, it is a tenth of that value below it, so that the other goal decides.
         signs: (2,) 1 where more of a score is better, otherwise -1.
     """
     if given is not None:
         return float(given[0] * signs[0]), float(given[1] * signs[1])
-    worst, best = means.min(axis=0), means.max(axis=0)
-    first, second = worst - 0.1 * (best - worst)
+    worst = means.min(axis=0)
+    size = np.where(worst == 0, 1.0, np.abs(worst))
+    first, second = worst - MARGIN * np.where(all_alike(means), size, np.ptp(means, axis=0))
     return float(first), float(second)
 
 
-def _complete(entries: Sequence[Entry], samples: Sequence[str], values: Floats) -> ScoreGrid:
-    """Leave out settings that have too few samples, then samples that some setting lacks."""
+def all_alike(means: Floats) -> NDArray[np.bool_]:
+    """Return for each goal (2,) of points (K, 2) whether all points have the same."""
+    alike: NDArray[np.bool_] = np.ptp(means, axis=0) <= ALIKE * np.abs(means).max(axis=0)
+    return alike
+
+
+def _numbers(cells: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
+    """Return the cells with what is averaged over them; failed ones have none of it."""
+    cells = cells.copy()
+    cells["nfe"] = cells[["nfe_invert", "nfe_source", "nfe_edit"]].sum(axis=1)
+    cells["seconds"] = cells["seconds_invert"] + cells["seconds_edit"]
+    names = list(dict.fromkeys((*COSTS, x, y)))
+    cells[names] = cells[names].where(cells["status"] == "ok")
+    return cells
+
+
+def _complete(
+    entries: Sequence[Entry], samples: Sequence[str], values: Floats, edited: NDArray[np.bool_]
+) -> ScoreGrid:
+    """Leave out settings that have too few samples, then samples that some setting lacks.
+
+    Samples that no competing setting has ``edited`` (N,) speak against none of them.
+    """
     notes = []
     has = np.asarray(np.isfinite(values).all(axis=-1))
     anchor = np.array([entry.anchor for entry in entries])
-    fit = has.mean(axis=0) >= ENOUGH
-    for entry, count, kept in zip(entries, has.sum(axis=0), fit | anchor, strict=True):
+    fit = has.sum(axis=0) / max(int(edited.sum()), 1) >= ENOUGH
+    shown = np.where(anchor, ~np.isnan(values).all(axis=(0, 2)), fit)
+    for entry, count, kept in zip(entries, has.sum(axis=0), shown, strict=True):
         if not kept:
             notes.append(
                 f"{entry.method} {entry.label}".strip()
@@ -171,9 +210,9 @@ def _complete(entries: Sequence[Entry], samples: Sequence[str], values: Floats) 
     left_out = int((~common).sum())
     if left_out:
         notes.append(
-            f"{left_out} of {len(samples)} samples are left out: some setting has no finite value"
+            f"{left_out} of {len(samples)} samples are left out: some setting failed on them or "
+            "has no finite value"
         )
-    shown = fit | anchor
     return ScoreGrid(
         entries=tuple(e for e, kept in zip(entries, shown, strict=True) if kept),
         samples=tuple(s for s, kept in zip(samples, common, strict=True) if kept),
@@ -184,10 +223,10 @@ def _complete(entries: Sequence[Entry], samples: Sequence[str], values: Floats) 
 
 
 def _entry(
-    key: Any, cost: Any, names: Mapping[Any, str], joined: JoinedRuns, done: pd.DataFrame
+    key: Any, cost: Any, names: Mapping[Any, str], joined: JoinedRuns, cells: pd.DataFrame
 ) -> Entry:
     method, setting = key[0], json.loads(key[-1])
-    others = done.loc[done["method"] == method, "setting"].unique()
+    others = cells.loc[cells["method"] == method, "setting"].unique()
     return Entry(
         method=names[key[:-1]],
         cells=dict(zip(FAMILY, map(str, key), strict=False)),

@@ -210,7 +210,7 @@ def test_a_broken_plugin_is_reported_and_breaks_nothing(
     assert code == 0
     assert "\nicd " in out
     assert 'method "aaa" (no_such_module:Method) cannot be loaded' in errors[0]
-    assert 'method "bbb" has no usable info' in errors[1]
+    assert 'method "bbb" (json:JSONDecoder) cannot be used' in errors[1]
     _, out, _ = outcome(capsys, "doctor", "--json")
     (part,) = (part for part in json.loads(out)["parts"] if part["name"] == "aaa")
     assert "cannot be loaded" in part["missing"][0]

@@ -108,6 +108,12 @@ def test_options_reach_the_training(pipelines: Mock) -> None:
         (["--fit", "pad"], 'unknown fit "pad"'),
         (["--scales", "0.5"], "1 is unguided"),
         (["--scales", "eight"], "give numbers"),
+        (["--clip", "0"], "--clip 0 leaves no gradient"),
+        (["--lr", "0"], "--lr 0 trains nothing"),
+        (
+            ["--losses", "forward-preserve", "--forward-preserve-weight", "0"],
+            "every loss of --losses has weight 0",
+        ),
     ],
 )
 def test_wrong_options_of_a_training(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from golden_cases import assert_close, read_case
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from icd_bench.diffusion.attention import Row
@@ -74,6 +76,54 @@ def test_alpha_is_8_unless_the_file_says_otherwise(tmp_path: Path) -> None:
         assert net.layer.weight.unique().tolist() == [change]
 
 
+@pytest.mark.parametrize("alpha", ["abc", "nan", "inf", "0", "-8", "[8]"])
+def test_an_alpha_that_is_none_is_refused(alpha: str, tmp_path: Path) -> None:
+    refuse(write(tmp_path / "a.safetensors", alpha), f'metadata "alpha": "{re.escape(alpha)}"')
+
+
+@pytest.mark.parametrize(
+    ("factor", "tensor", "message"),
+    [
+        ("lora_A", torch.full((2, 3), math.nan), "finite"),
+        ("lora_B", torch.full((5, 2), math.inf, dtype=torch.float16), "finite"),
+        ("lora_A", torch.ones(6), "no matrix"),
+        ("lora_B", torch.ones(10), "no matrix"),
+        ("lora_A", torch.ones(0, 3), "no matrix"),
+        ("lora_B", torch.ones(5, 0), "no matrix"),
+        ("lora_B", torch.ones(5, 4), "does not fit rank 2"),
+        ("lora_B", torch.ones(5, 2, 3, 3), "does not fit rank 2"),
+    ],
+)
+def test_a_damaged_factor_is_refused_by_its_key(
+    factor: str, tensor: torch.Tensor, message: str, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "a.safetensors")
+    key = f"{KEY}.{factor}.weight"
+    save_file(load_file(file) | {key: tensor}, file)
+    refuse(file, f'key "{key}": .*{message}.*; ')
+
+
+def test_a_file_without_adapters_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.safetensors"
+    save_file({}, file)
+    refuse(file, "no lora_A / lora_B pair")
+
+
+def test_nothing_is_added_where_a_later_module_does_not_fit(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.safetensors")
+    other = load_file(write(tmp_path / "b.safetensors", prefix=KEY.replace("layer", "other")))
+    save_file(load_file(file) | other, file)
+    refuse(file, 'no module "other"')
+
+
+def refuse(file: Path, message: str) -> None:
+    """Check that a file is refused by its name, and that the network stays as it was."""
+    net = Net()
+    with pytest.raises(UsageError, match=f"^{re.escape(str(file))}: .*{message}"):
+        fuse_lora(net, file)
+    assert not net.layer.weight.any()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -85,23 +135,16 @@ def test_alpha_is_8_unless_the_file_says_otherwise(tmp_path: Path) -> None:
 def test_adapters_of_another_network_are_refused(
     changes: dict[str, object], message: str, tmp_path: Path
 ) -> None:
-    file = write(tmp_path / "a.safetensors", **changes)
-    net = Net()
-    with pytest.raises(UsageError, match=message) as caught:
-        fuse_lora(net, file)
-    assert str(file) in str(caught.value)
-    assert not net.layer.weight.any()
+    refuse(write(tmp_path / "a.safetensors", **changes), message)
 
 
 def test_half_a_pair_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.safetensors"
     save_file({f"{KEY}.lora_A.weight": torch.ones(2, 3)}, file)
-    with pytest.raises(UsageError, match="pair"):
-        fuse_lora(Net(), file)
+    refuse(file, "pair")
 
 
 def test_a_file_that_is_not_safetensors_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.safetensors"
     file.write_bytes(b"not weights")
-    with pytest.raises(UsageError, match="not a readable safetensors"):
-        fuse_lora(Net(), file)
+    refuse(file, "not a readable safetensors")

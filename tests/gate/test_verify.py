@@ -16,7 +16,7 @@ from PIL import Image
 from icd_bench import registry
 from icd_bench.cli.app import main
 from icd_bench.errors import CorruptRun, UsageError
-from icd_bench.gate import archive
+from icd_bench.gate import archive, inputs
 from icd_bench.gate.archive import export_run, import_run
 from icd_bench.gate.inputs import check_inputs
 from icd_bench.gate.measure import measure
@@ -139,6 +139,42 @@ def test_weights_are_hashed_again() -> None:
     assert "SHA-256 was 0123, is " in said(model_digest="0123")
     assert "unknown model" in said(model="elsewhere")
     assert "unknown method" in said(method="nobodys")
+
+
+def test_weights_of_a_pinned_model_are_those_of_its_commits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the newest revision has says nothing of a run that was pinned to another."""
+
+    class Weights:
+        def __init__(self, revision: str) -> None:
+            self.revision = revision
+
+        def digest(self, needs: object) -> str:
+            return f"of {self.revision}"
+
+    monkeypatch.setattr(inputs, "find_model", lambda name: Weights("main"))
+    monkeypatch.setattr(inputs, "pinned", lambda spec, pins: Weights(pins))
+    sdedit = registry.methods.load("sdedit")
+    cell = {
+        "benchmark": "",
+        "split": "",
+        "sample_id": "",
+        "sample_digest": "",
+        "sample_index": 0,
+        "model": "sd14",
+        "method": "sdedit",
+        "setting": sdedit.Setting().model_dump(mode="json"),
+    }
+    command = {"model": "sd14", "model_commits": {"CompVis/stable-diffusion-v1-4": "a"}}
+    manifest = {"metrics": {}, "commands": [command]}
+
+    def said(digest: str) -> str:
+        return inputs_of(manifest, [{**cell, "model_digest": digest}])[0]
+
+    here = "weights of sd14 for sdedit: "
+    assert said("of main") == said("of CompVis/stable-diffusion-v1-4=a") == here
+    assert said("of b") == f"{here}SHA-256 was of b, is of CompVis/stable-diffusion-v1-4=a"
 
 
 def test_weights_of_metrics_are_hashed_again(lpips_run: Path) -> None:

@@ -10,6 +10,7 @@ from golden_cases import assert_close
 
 from icd_bench.api import Batch, BlendWords, Edits, Setting
 from icd_bench.diffusion.backbone import Backbone
+from icd_bench.diffusion.p2p_edit import sizes_of
 from icd_bench.methods.aidi import AIDI
 from icd_bench.methods.ddim import DDIM
 from icd_bench.methods.direct_inversion import DirectInversion
@@ -62,6 +63,7 @@ METHODS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
             {**P2P, "steps": N, "guidance_scale": 4.0},
             {"steps": N, "guidance_scale": 1.0},
             {"steps": N, "guide_source": False},
+            {**P2P, "steps": N, "guidance_scale": 4.0, "self_downscale": 4},
         ],
     ),
     "npi": (NPI, [{**P2P, "steps": N}, {"steps": N, "guidance_scale": 3.0, "blend": False}]),
@@ -126,6 +128,7 @@ METHODS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
     ),
     "renoise": (ReNoise, [RENOISED, {**RENOISED, "guidance_scale": 3.0}]),
     "renoise, ancestral": (ReNoise, [ANCESTRAL, {**ANCESTRAL, "guidance_scale": 3.0}]),
+    "renoise, guided": (ReNoise, [{**ANCESTRAL, "inversion_guidance_scale": 2.0}]),
     "identity": (Identity, [{}, {}]),
 }
 
@@ -195,6 +198,13 @@ def test_a_timestep_has_the_same_noise_whatever_is_skipped(small: Backbone) -> N
     )
     assert_close(few["latents"][:, 1:], many["latents"][:, 1:3], 0)
     assert_close(few["noise"], many["noise"][:, :2], 1e-3)
+
+
+def test_self_attention_of_larger_layers_can_be_left_alone(small: Backbone) -> None:
+    replaced, left = (run(small, "ddim", [0], [i]).images for i in (0, 3))
+    assert not torch.allclose(replaced, left, atol=1e-4)
+    assert sizes_of(small, 2) == small.attention_sizes
+    assert sizes_of(small, 4).self_tokens == small.attention_sizes.self_tokens / 4
 
 
 def test_identity_returns_the_source(small: Backbone) -> None:

@@ -7,13 +7,15 @@ from dataclasses import replace
 import pytest
 from golden_cases import GOLDEN
 from pydantic import ValidationError
-from torch import ones
+from torch import Generator, Tensor, ones, rand
+from torch.testing import assert_close
 
 from icd_bench.api import Batch, BlendWords, Edits
+from icd_bench.diffusion.attention import Row
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.errors import MissingWeights
 from icd_bench.methods.infedit import InfEdit, InfEditSetting
-from icd_bench.methods.renoise import ReNoise, ReNoiseSetting
+from icd_bench.methods.renoise import ReNoise, ReNoiseSetting, draw, renoised_steps
 from icd_bench.run import RunRequest, make_plan
 
 
@@ -95,3 +97,34 @@ def test_renoise_of_a_part_of_the_steps_starts_from_less_noise(small: Backbone) 
         rows.append((inversion.nfe, edits.nfe))
     assert rows == [((1,), ((1,),)), ((2,), ((2,),)), ((4,), ((4,),))]
     assert any("same" in warning for warning in edits.warnings[0][0])
+
+
+def test_guided_inversion_gives_every_prediction_its_own_null_one(
+    small: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Estimate and reference of a step that predicts both in one call."""
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def note(eps: Tensor, reference: Tensor, *_: object) -> Tensor:
+        seen.append((eps, reference))
+        return eps
+
+    monkeypatch.setattr("icd_bench.diffusion.regularise.regularise", note)
+    setting = ReNoiseSetting(
+        sampler="ddim", steps=2, rounds=0, average_range=(0, 1), inversion_guidance_scale=3.0
+    )
+    clean = rand(1, *small.latent_shape, generator=Generator().manual_seed(0))
+    t = 501
+    text, null_text = small.encode_prompts(["a cat"]), small.encode_prompts([""])
+    draws = draw(small, [1], setting)
+    first, _ = renoised_steps(small, clean, text, draws, setting)
+
+    def guided(x: Tensor) -> Tensor:
+        network = small.network("base")
+        conditional, null = (network(x, t, words, [Row(0)]) for words in (text, null_text))
+        return small.schedule.split(x, null + 3.0 * (conditional - null), t)[1]
+
+    estimate, reference = seen[-1]
+    assert_close(estimate, guided(first), atol=1e-4, rtol=0)
+    noised = small.schedule.add_noise(clean, draws.forward_noise, t)
+    assert_close(reference, guided(noised), atol=1e-4, rtol=0)

@@ -55,7 +55,7 @@ def test_every_state(name: str, tiny_sd: Backbone) -> None:
     source, target = given["blend_words"] or ((), ())
     batch = case.batch(BlendWords(tuple(source), tuple(target)))
     edit = p2p_edit(tiny_sd, batch, [setting], setting.steps)
-    states = list(guided_steps(edit, trajectory, [setting]))
+    states = [latents for latents, _ in guided_steps(edit, trajectory, [setting])]
 
     for i, state in enumerate(states):
         if (expected := case.tensors.get(f"latents_after_step_{i}")) is not None:
@@ -88,12 +88,13 @@ def test_one_step_on_given_predictions(number: int) -> None:
 
     negative = tensors["eps_uncond"]
     difference = tensors["eps_text"] - negative
+    threshold = pair_threshold(difference[:1], difference[1:], setting)
     actual = proximal_jump(
         schedule,
         tensors["latents"],
         negative,
-        difference,
-        pair_threshold(difference[:1], difference[1:], setting),
+        shrink(difference, threshold, setting.proximal),
+        threshold,
         setting,
         jump,
         (tensors["trajectory"][:1], tensors["trajectory"][steps - given["i"] - 1][None]),

@@ -52,6 +52,16 @@ CASES = {
         N,
         (2 * N,) * 2,
     ),
+    "ddim: a source for each limit of self-attention": Case(
+        "ddim", vary("self_downscale", 2, 4, steps=N), N, 4 * N, (2 * N,) * 2
+    ),
+    "ddim: an empty source prompt is not guided": Case(
+        "ddim",
+        vary("guidance_scale", 3.0, 7.5, **MASACTRL, source_prompt="empty"),
+        N,
+        2 * N - 1,
+        (2 * N,) * 2,
+    ),
     "npi: the source's two predictions are one": Case(
         "npi", vary("guidance_scale", 3.0, 7.5, steps=N), N, N, (2 * N,) * 2
     ),
@@ -130,6 +140,13 @@ CASES = {
         (3 + 1) + 1 + (2 + 1),
         0,
         (2, 4),
+    ),
+    "renoise: twice as many where inversion is guided": Case(
+        "renoise",
+        [{**ANCESTRAL, "inversion_guidance_scale": 2.0}],
+        2 * ((3 + 1) + 1 + (2 + 1)),
+        0,
+        (2,),
     ),
     "renoise: no correction where there is none": Case(
         "renoise",

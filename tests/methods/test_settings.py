@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 from torch import ones
+from torch.testing import assert_close
 
 from icd_bench.api import Batch, BlendWords, Edits, Method
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.diffusion.p2p_edit import new_words
+from icd_bench.methods.edict import EDICT
 from icd_bench.methods.edit_friendly import EditFriendly
 from icd_bench.methods.icd import ICD, ICDSetting
 from icd_bench.methods.npi import NPI
@@ -70,6 +72,34 @@ def test_null_embeddings_hold_for_one_guidance_scale() -> None:
 def test_noise_is_extracted_under_the_sources_guidance() -> None:
     fields = methods.load("edit_friendly").Setting().inversion_fields()
     assert fields.keys() == {"steps", "skip", "eta", "source_guidance_scale"}
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "fields"),
+    [
+        ("ddim", "paper", {"self_downscale": 4}),
+        ("npi", "paper", {"guidance_scale": 7.5, "cross_replace": 0.8, "amplify_words": "new"}),
+        ("proxnpi", "paper", {"proximal": "hard", "quantile": 0.7, "inversion_guidance": True}),
+        ("edit_friendly", "pie-bench", {"mapper": "auto"}),
+        ("edict", "paper", {"posterior": "sample"}),
+        ("edict", "pie-bench", {"posterior": "sample"}),
+    ],
+)
+def test_presets_are_as_published(name: str, preset: str, fields: dict[str, object]) -> None:
+    method = methods.load(name)
+    setting = method.Setting(**method.info.presets[preset].settings)
+    assert setting.model_dump(include=set(fields)) == fields
+
+
+def test_edict_inverts_a_sample_of_the_posterior_where_asked(small: Backbone) -> None:
+    side = small.resolution
+    images = ones(1, 3, side, side) / 2
+    batch = Batch(("x",), images, ("a cat",), ("a dog",), (BlendWords(),), (1,))
+    for posterior, seeds in (("mean", None), ("sample", (1,))):
+        # One step moves nothing: the pair is the picture's latents, twice.
+        inversion = EDICT().invert(small, batch, EDICT.Setting(posterior=posterior, steps=1))
+        expected = small.encode_images(images, seeds)
+        assert_close(inversion.tensors["pair"], expected[:, None].expand(-1, 2, -1, -1, -1))
 
 
 def test_timestep_set_and_posterior_belong_to_icds_inversion() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.errors import MissingWeights, UnknownName
-from icd_bench.models import ModelSpec, find_model
+from icd_bench.models import find_model
 from icd_bench.paper import material
 from icd_bench.paper.experiments import EXPERIMENTS, Configuration, Experiment
 from icd_bench.paper.material import material_for
@@ -70,11 +70,18 @@ def test_what_was_measured_is_not_measured_again(
     assert "not measured yet" in stored.rows[0].obstacle
 
 
-def test_unknown_rows_and_missing_weights_are_named(tmp_path: Path, small_spec: ModelSpec) -> None:
+def test_an_unknown_row_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="no row"):
         run_experiment("table2", "scenes", tmp_path, limit=2, only=("X",), quiet=True)
-    with pytest.raises(MissingWeights, match="hf download"):
-        run_experiment("table2", "sd15", tmp_path, limit=2, quiet=True)
+
+
+def test_all_missing_parts_are_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    adapters = r"icd_forward:4a \(.*icd_reverse:4a"
+    with pytest.raises(MissingWeights, match=rf"unet \(3\.4 GB\), vae .*{adapters}.*hf download"):
+        run_experiment("table1", "sd15", tmp_path, limit=2, quiet=True)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from icd_bench.api import Setting, edit_field
-from icd_bench.errors import MissingWeights
+from icd_bench.errors import IcdBenchError, MissingWeights, UnusableWeights
 from icd_bench.run.engines.blocks import Block, Shrinking
 from icd_bench.run.memory import is_out_of_memory
 
@@ -65,11 +65,12 @@ def test_what_never_fits_fails_alone() -> None:
     assert covered(failed) == [("a", 0), ("a", 1), ("a", 2)]
 
 
-def test_missing_weights_end_the_run() -> None:
+@pytest.mark.parametrize("kind", [MissingWeights, UnusableWeights])
+def test_weights_that_nothing_can_do_without_end_the_run(kind: type[IcdBenchError]) -> None:
     def work(block: Block[str]) -> str:
-        raise MissingWeights("get them")
+        raise kind("get them")
 
-    with pytest.raises(MissingWeights):
+    with pytest.raises(kind):
         list(Shrinking[str, str]().apply(work, BLOCK))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,14 @@ from icd_bench.training.loop import (
     CHECKPOINT,
     LEARNING_RATES,
     LOG,
+    Diverged,
     Plan,
     Trainer,
     Update,
     pieces,
     shards,
 )
+from icd_bench.training.processes import Processes
 
 PLAN = Plan(
     steps=12, batch_size=8, lr=0.01, warmup=3, ema=0.9, log_every=1, validate_every=4,
@@ -61,6 +63,41 @@ class Regression:
         return {"weight": float(self.second.weight.sum()), "training": float(self.first.training)}
 
 
+class Killed(Regression):
+    """Is stopped when it is to validate after some step."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def validate(self, step: int, folder: Path) -> dict[str, float]:
+        if step == self.step:
+            raise KeyboardInterrupt
+        return super().validate(step, folder)
+
+
+class Faulty(Regression):
+    """Its second update goes wrong after some steps."""
+
+    def __init__(self, step: int, fault: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.step, self.fault = step, fault
+
+    def updates(self, step: int, generator: torch.Generator) -> Iterator[Update]:
+        first, second = super().updates(step, generator)
+        yield first
+        if step < self.step:
+            yield second
+        else:
+            yield Update("second", [lambda: self.fault(self.second.weight)], ("second",))
+
+
+FAULTS = {
+    "loss": lambda weight: weight.sum() * float("nan"),
+    "norm of gradients": lambda weight: (weight * 0).abs().sqrt().sum(),
+}
+
+
 def state(trainer: Trainer) -> dict[str, Tensor]:
     weights = {
         f"{name}.{key}": value.clone()
@@ -73,6 +110,11 @@ def state(trainer: Trainer) -> dict[str, Tensor]:
         for key, value in values.items()
     }
     return weights | averages
+
+
+def log(folder: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
 
 def trained(folder: Path) -> Trainer:
@@ -94,6 +136,88 @@ def test_a_continued_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path: Path)
     assert expected.keys() == found.keys()
     for key, value in expected.items():
         assert torch.equal(found[key], value), key
+
+
+@pytest.mark.parametrize("step", [4, 12])
+def test_a_validation_that_was_cut_short_is_made_up_for(step: int, tmp_path: Path) -> None:
+    trained(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(Killed(step), PLAN, tmp_path / "cut").train()
+    assert "weight" not in log(tmp_path / "cut")[-1]
+    second = Trainer(Regression(), PLAN, tmp_path / "cut")
+    second.resume()
+    assert second.train()
+    assert log(tmp_path / "cut") == log(tmp_path / "whole")
+
+
+def test_a_finished_run_writes_its_model_again_and_logs_nothing_twice(tmp_path: Path) -> None:
+    trained(tmp_path)
+    before = log(tmp_path)
+    again = Trainer(Regression(), PLAN, tmp_path)
+    again.resume()
+    assert again.train() == {k: v for k, v in before[-1].items() if k != "step"}
+    assert log(tmp_path) == before
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_not_finite_ends_the_training_and_is_not_written(
+    fault: str, tmp_path: Path
+) -> None:
+    trainer = Trainer(Faulty(6, FAULTS[fault]), PLAN, tmp_path)
+    with pytest.raises(Diverged, match=rf"diverged in step 7: .*{fault}.*learning rate below 0.01"):
+        trainer.train()
+    assert log(tmp_path)[-1]["step"] == 6
+    kept = Trainer(Regression(), PLAN, tmp_path)
+    assert kept.resume()
+    assert kept.step == 4
+
+
+def test_weights_that_no_model_can_have_are_not_written(tmp_path: Path) -> None:
+    plan = replace(PLAN, steps=1, lr=1e12, warmup=0)
+    with pytest.raises(Diverged, match=r"step 1: weight .* of first is beyond float16"):
+        Trainer(Regression(), plan, tmp_path).train()
+    assert not (tmp_path / CHECKPOINT).exists()
+    assert "weight" not in log(tmp_path)[-1]
+
+
+def test_gradients_may_overflow_while_a_loss_scale_can_fall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Processes(cpu=True)
+    assert not machine.rescales
+    monkeypatch.setattr(machine, "_scaler", torch.amp.GradScaler("cpu", init_scale=4.0))
+    trainer = Trainer(Faulty(6, FAULTS["norm of gradients"]), PLAN, tmp_path, machine)
+    with pytest.raises(Diverged, match="step 9"):  # scales 4, 2 and 1 overflow
+        trainer.train()
+    assert log(tmp_path)[-1]["step"] == 8
+
+
+@pytest.mark.parametrize("size", [0, 5, 1000, -1])
+def test_a_torn_checkpoint_is_refused(size: int, tmp_path: Path) -> None:
+    file = trained(tmp_path).checkpoint
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(UsageError, match=r"checkpoint.safetensors: damaged .* --fresh"):
+        Trainer(Regression(), PLAN, tmp_path).resume()
+
+
+def test_updates_of_one_module_are_logged_with_a_norm_each(tmp_path: Path) -> None:
+    class Twice(Regression):
+        def updates(self, step: int, generator: torch.Generator) -> Iterator[Update]:
+            yield Update("large", [lambda: 3 * self.second.weight.sum()], ("second",))
+            yield Update("small", [lambda: self.second.weight.sum()], ("second",))
+            both = [lambda: self.first[0].weight.sum() + 2 * self.second.weight.sum()]
+            yield Update("both", both, ("first", "second"))
+
+    logs = Trainer(Twice(), PLAN, tmp_path).take_step()
+    norms = {name: value for name, value in logs.items() if name.startswith("grad_")}
+    assert norms == pytest.approx(
+        {
+            "grad_large": 3 * 18**0.5,
+            "grad_small": 18**0.5,
+            "grad_both_first": 30**0.5,
+            "grad_both_second": 2 * 18**0.5,
+        }
+    )
 
 
 def test_validation_sees_averaged_weights_in_evaluation_mode(tmp_path: Path) -> None:

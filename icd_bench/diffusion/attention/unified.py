@@ -14,7 +14,7 @@ so it needs rows of its own only afterwards (:meth:`UnifiedAttention.has_mutual`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
@@ -24,12 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from icd_bench.diffusion.attention.alignment import (
-    Prompt,
-    align_tokens,
-    read_prompt,
-    word_mask,
-)
+from icd_bench.diffusion.attention.alignment import Prompt, align_tokens, read_prompt
 from icd_bench.diffusion.attention.control import (
     AttentionControl,
     AttentionSizes,
@@ -38,6 +33,13 @@ from icd_bench.diffusion.attention.control import (
 )
 from icd_bench.diffusion.attention.mixing import CrossMix, RowEdit
 from icd_bench.diffusion.attention.rows import Row
+from icd_bench.diffusion.attention.word_search import (
+    FoundWord,
+    find_words,
+    found_mask,
+    scanned_tokens,
+    whole_words,
+)
 from icd_bench.errors import UsageError
 from icd_bench.registry import suggest
 
@@ -64,7 +66,8 @@ class UnifiedEdit:
     """Relative to the maximum of the edited words' map."""
     kept_threshold: float = 0.6
     similarity: Similarity = "aligned"
-    """How new words find their counterpart; see :func:`similar_alignment`."""
+    """How new words find their counterpart (:func:`similar_alignment`), and words that are named
+    their tokens: ``aligned`` takes whole words, ``released`` does as the official code."""
 
     @property
     def blends(self) -> bool:
@@ -133,8 +136,8 @@ class UnifiedAttention(AttentionControl):
         read = cache(partial(read_prompt, tokenizer, max_tokens=self._length))
         self.plans = {
             Row(sample, setting): _plan(
-                read(source_prompts[sample]),
-                read(edit.target_prompt),
+                read,
+                source_prompts[sample],
                 edit,
                 num_steps,
                 source_text[sample],
@@ -367,8 +370,8 @@ def similar_alignment(
 
 
 def _plan(
-    source: Prompt,
-    target: Prompt,
+    read: Callable[[str], Prompt],
+    source_prompt: str,
     edit: UnifiedEdit,
     num_steps: int,
     source_text: Tensor,
@@ -376,7 +379,9 @@ def _plan(
     length: int,
     deterministic: bool,
 ) -> UnifiedPlan:
+    source, target = read(source_prompt), read(edit.target_prompt)
     counterpart = similar_alignment(source, target, source_text, target_text, edit.similarity)
+    edited, kept, warnings = _limits(read, source, target, edit, counterpart, length)
     counterpart.extend(range(len(target.ids), length))
     take = torch.zeros(length, length)
     for position, source_position in enumerate(counterpart):
@@ -386,7 +391,6 @@ def _plan(
     shares = [(step + 1) / num_steps for step in range(num_steps)]
     cross_window = range(sum(share <= edit.cross_window for share in shares))
     own_layout = range(sum(share < edit.self_window for share in shares), num_steps)
-    edited, kept = (word_mask(target, w, length) for w in (edit.edited_words, edit.kept_words))
     needed = [0, cross_window.stop]
     if deterministic or edited.any() or kept.any():
         needed.append(num_steps - 1)
@@ -400,15 +404,71 @@ def _plan(
         kept=kept,
         edited_threshold=edit.edited_threshold,
         kept_threshold=edit.kept_threshold,
-        warnings=tuple(_warnings(target, edit)),
+        warnings=tuple(warnings),
     )
 
 
-def _warnings(target: Prompt, edit: UnifiedEdit) -> Iterator[str]:
-    for role, words in (("blend", edit.edited_words), ("kept", edit.kept_words)):
-        for word in words:
-            if not target.positions(word):
-                hint = suggest(word, target.words)
-                yield f'{role} word "{word}" is not in "{target.text}" and is ignored.{hint}'
-    if edit.blends and not any(map(target.positions, (*edit.edited_words, *edit.kept_words))):
-        yield "no blend word is in its prompt: LocalBlend is off, the edit is unlimited"
+def _limits(
+    read: Callable[[str], Prompt],
+    source: Prompt,
+    target: Prompt,
+    edit: UnifiedEdit,
+    counterpart: Sequence[int],
+    length: int,
+) -> tuple[Tensor, Tensor, list[str]]:
+    """Return where edited and kept words are, (L,) each in {0, 1}, and what is to be told of it."""
+    search = scanned_tokens if edit.similarity == "released" else whole_words
+    edited_words = find_words(read, target, edit.edited_words, search)
+    kept_words = find_words(read, target, edit.kept_words, search)
+    edited, kept = found_mask(edited_words, length), found_mask(kept_words, length)
+    if edit.similarity == "released":
+        edited[_replacing(source, target, counterpart, edited_words)] = 1
+    warnings = [
+        *_incomplete("blend", edited_words, target),
+        *_incomplete("kept", kept_words, target),
+        *_unmatched(source, target, counterpart, kept_words),
+    ]
+    if edit.blends and not (edited.any() or kept.any()):
+        warnings.append("no blend word is in its prompt: LocalBlend is off, the edit is unlimited")
+    return edited, kept, warnings
+
+
+def _replacing(
+    source: Prompt, target: Prompt, counterpart: Sequence[int], words: Iterable[FoundWord]
+) -> list[int]:
+    """Return the target tokens whose counterpart is another token, and one of these words.
+
+    The official code has them among the edited words: what replaces a blend word is edited too.
+    """
+    ids = {token for word in words for token in word.ids}
+    return [
+        j
+        for j, i in enumerate(counterpart)
+        if i >= 0 and source.ids[i] in ids and source.ids[i] != target.ids[j]
+    ]
+
+
+def _incomplete(role: str, words: Iterable[FoundWord], target: Prompt) -> Iterator[str]:
+    for word in words:
+        name = f'{role} word "{word.text}"'
+        if word.is_whole:
+            continue
+        if word.positions:
+            yield f'only a part of {name} is found in "{target.text}"'
+        elif target.positions(word.text):
+            yield f'{name} is in "{target.text}", but not behind the words before it'
+        else:
+            hint = suggest(word.text, target.words)
+            yield f'{name} is not in "{target.text}".{hint}'
+
+
+def _unmatched(
+    source: Prompt, target: Prompt, counterpart: Sequence[int], words: Iterable[FoundWord]
+) -> Iterator[str]:
+    """Tell of kept words that are new where they were found; the official code refuses them."""
+    for word in words:
+        matched = [counterpart[position] for position in word.positions]
+        if [source.ids[i] if i >= 0 else None for i in matched] != [
+            target.ids[position] for position in word.positions
+        ]:
+            yield f'kept word "{word.text}" has no counterpart in "{source.text}"'

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from icd_bench.api import Setting
-from icd_bench.errors import MissingWeights
+from icd_bench.errors import MissingWeights, UnusableWeights
 from icd_bench.run.memory import free_memory, is_out_of_memory
 
 T = TypeVar("T")
@@ -62,7 +62,8 @@ class Shrinking(Generic[T, R]):
         """Yield (block, result or error) for blocks that together make up the given one.
 
         Raises:
-            MissingWeights: the work needs weights that are not there; no smaller block helps.
+            MissingWeights, UnusableWeights: the work needs weights that are not there, or not fit
+                to be used; no smaller block helps.
         """
         if self.limit is not None and len(block) > max(self.limit, 1):
             for half in block.halves():
@@ -87,7 +88,7 @@ class Shrinking(Generic[T, R]):
 def _attempt(work: Callable[[Block[T]], R], block: Block[T]) -> R | Exception:
     try:
         return work(block)
-    except MissingWeights:
+    except (MissingWeights, UnusableWeights):
         raise
     except Exception as error:  # whatever a plugin raises becomes the reason of a failed cell
         return error

@@ -7,7 +7,7 @@ from typing import Any
 
 from icd_bench import registry
 from icd_bench.api import Method, Setting
-from icd_bench.errors import UnknownName, UsageError
+from icd_bench.errors import IcdBenchError, UnknownName, UsageError
 from icd_bench.protocols import find_protocol
 from icd_bench.run.planning.plan import Plan, PlannedMethod, all_needs
 from icd_bench.run.planning.request import RunRequest
@@ -73,16 +73,28 @@ def load_methods(references: Sequence[str]) -> list[Method]:
     """Return the methods with these names, or at ``./file.py:Class``.
 
     Raises:
-        UsageError: one is unknown or named twice, or there is none.
+        UsageError: one is unknown, cannot be made or is named twice, or there is none.
     """
     if not references:
         raise UsageError("no method is named; see: icd-bench list methods")
-    methods = [registry.methods.load(reference)() for reference in references]
+    methods = [_make(reference) for reference in references]
     names = [method.info.name for method in methods]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f'two of the methods are named "{name}"; give each one once')
     return methods
+
+
+def _make(reference: str) -> Method:
+    method: type[Method] = registry.methods.load(reference)
+    try:
+        return method()
+    except IcdBenchError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f'method "{reference}" cannot be made: {type(error).__name__}: {error}'
+        ) from error
 
 
 def plan_methods(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
@@ -52,18 +53,22 @@ class UnusableRow:
 def open_benchmark(reference: str) -> tuple[Benchmark, str]:
     """Return the benchmark named ``name``, ``name:split``, ``./file.py:Class`` or by its folder.
 
-    After a name, ``=FOLDER`` says where its data lie: ``piebench:icd-420=/data/PIE-Bench``.
+    After a name, ``=FOLDER`` says where its data lie: ``piebench:icd-420=/data/PIE-Bench``. The
+    split is empty for the default one, also where the user wrote its name (``default_split`` of
+    the benchmark's class).
 
     Raises:
         UsageError: there is no such benchmark, split or folder.
     """
-    if ".py:" in reference:
+    if ".py:" in reference or reference.endswith(".py"):
         return registry.benchmarks.load(reference)(), ""
     chosen, _, location = reference.partition("=")
     name, _, split = chosen.partition(":")
     if name not in registry.benchmarks.names() and _looks_like_folder(reference):
         return registry.benchmarks.load("folder")(location=reference), ""
-    return registry.benchmarks.load(name)(location=location or None, split=split or None), split
+    loader = registry.benchmarks.load(name)
+    benchmark = loader(location=location or None, split=split or None)
+    return benchmark, "" if split == getattr(loader, "default_split", "") else split
 
 
 def _looks_like_folder(reference: str) -> bool:
@@ -76,7 +81,9 @@ def read_rows(
     """Return the first rows of a benchmark: the usable ones, and the others with their errors."""
     rows: dict[str, Row] = {}
     unusable: list[UnusableRow] = []
-    for index, found in enumerate(islice(benchmark.samples(), limit)):
+    # islice counts no further; a larger limit is none.
+    most = None if limit is None else min(limit, sys.maxsize)
+    for index, found in enumerate(islice(benchmark.samples(), most)):
         if isinstance(found, BadSample):
             unusable.append(UnusableRow(index, found))
         elif found.id in rows:

@@ -12,7 +12,7 @@ from icd_bench.training.batch import uniform
 from icd_bench.training.cfg_distill import CfgDistillTask
 from icd_bench.training.networks import embed_guidance
 
-from .model_folder import DISTILLED, link_model
+from .model_folder import DISTILLED
 from .session import Session
 from .settings import RunSettings
 from .watching import agree
@@ -25,11 +25,8 @@ def train_cfg_distill(settings: RunSettings) -> None:
         UsageError: the model's U-Net takes one already, or the settings do not fit.
     """
     session = Session(settings)
-    folder = settings.out / "model"
-    if session.processes.main:
-        # Adapters of another guidance-distilled U-Net do not fit the new one.
-        link_model(session.spec, folder, without=("icd",))
-    session.train(build_task(session, folder), {}, folder)
+    # Adapters of another guidance-distilled U-Net do not fit the new one.
+    session.train(build_task(session, session.folder), without=("icd",))
 
 
 def build_task(session: Session, folder: Path) -> CfgDistillTask:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
 
 from icd_bench.diffusion.timestep_sets import TimestepSet, timestep_set
-from icd_bench.errors import MissingWeights
+from icd_bench.errors import MissingWeights, UsageError
 from icd_bench.models import ModelSpec
+from icd_bench.run.planning.sources import InstalledModels
 from icd_bench.training.adapters import Adapters
 from icd_bench.training.batch import uniform
 from icd_bench.training.icd import ALL_LOSSES, FORWARD, REVERSE, IcdTask, Schedule, Weights
 from icd_bench.training.losses import Boundaries
 
-from .model_folder import link_model
 from .session import Session, trainable_model
 from .settings import RunSettings
 from .watching import reconstruct
@@ -43,6 +43,15 @@ class IcdSettings:
     rank: int = RANK
     alpha: int = ALPHA
 
+    def __post_init__(self) -> None:
+        """Refuse weights that train nothing.
+
+        Raises:
+            UsageError: every loss has weight 0.
+        """
+        if not any(astuple(self.weights)):
+            raise UsageError("every loss of --losses has weight 0, so nothing would be trained")
+
 
 def train_icd(settings: RunSettings, icd: IcdSettings) -> None:
     """Train both adapters on a pipeline's guidance-distilled U-Net, into ``out/model``.
@@ -55,28 +64,28 @@ def train_icd(settings: RunSettings, icd: IcdSettings) -> None:
     """
     timesteps = timestep_set(icd.timesteps)
     check_distilled(trainable_model(settings.model), settings)
-    session = Session(settings)
+    session = Session(settings, asdict(icd))
     adapters = build_adapters(session, icd)
-    folder = settings.out / "model"
-    if session.processes.main:
-        link_model(session.spec, folder, without=(f"icd:{icd.timesteps}",))
-    task = build_task(session, adapters, icd, timesteps, folder)
-    session.train(task, asdict(icd), folder)
+    task = build_task(session, adapters, icd, timesteps, session.folder)
+    session.train(task, without=(f"icd:{icd.timesteps}",))
 
 
 def check_distilled(spec: ModelSpec, settings: RunSettings) -> None:
     """Check that there is a U-Net to train on.
 
     Raises:
-        MissingWeights: there is none; the message says what makes it.
+        MissingWeights: there is none; the message says what makes it, and all else that is missing.
     """
-    if not spec.has("cfg_distilled"):
-        fetch = next(part.command for part in spec.missing(("icd",)))
+    if spec.has("cfg_distilled"):
+        return
+    try:
+        InstalledModels().require(spec, ("icd",))
+    except MissingWeights as error:
         raise MissingWeights(
-            f'model "{spec.name}" has no guidance-distilled U-Net, on which the adapters are '
-            f"trained; make it with: icd-bench train cfg-distill --model {settings.model} "
-            f"--data {settings.data.location} --out DIR, then give --model DIR/model (or {fetch})"
-        )
+            f"{error}; the guidance-distilled U-Net, on which the adapters are trained, can also "
+            f"be made: icd-bench train cfg-distill --model {settings.model} "
+            f"--data {settings.data.location} --out DIR, then --model DIR/model"
+        ) from error
 
 
 def build_adapters(session: Session, icd: IcdSettings) -> Adapters:

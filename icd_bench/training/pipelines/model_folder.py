@@ -22,12 +22,14 @@ _COMPONENTS: Final[dict[str, tuple[str, dict[str, str]]]] = {
 }
 """Pipeline class and text encoders of a family."""
 DISTILLED: Final = "unet_cfg_distilled"
+_WEIGHTS: Final = ".safetensors"
 
 
 def link_model(spec: ModelSpec, folder: Path, without: Collection[str] = ()) -> None:
     """Put the present parts of a model into a folder of the layout of :mod:`icd_bench.models`.
 
-    Files are hard links where the disk has them, else copies.
+    Weights are hard links where the disk has them, else copies; what is small is a copy, so that
+    nobody who edits it edits the other model.
 
     Args:
         spec: of the model.
@@ -40,9 +42,9 @@ def link_model(spec: ModelSpec, folder: Path, without: Collection[str] = ()) -> 
         source, target = spec.folder_of(part.name), folder / _place_of(part)
         if part.files:
             for name in part.files:
-                _link(source / name, target / name)
+                _put(source / name, target / name)
         else:
-            _link(source, target)
+            _put(source, target)
     index = folder / "model_index.json"
     index.write_text(json.dumps(_model_index(spec), indent=2) + "\n", encoding="utf-8")
 
@@ -67,17 +69,25 @@ def write_card(folder: Path, record: Mapping[str, Any], figures: Mapping[str, fl
 def _place_of(part: Part) -> str:
     if part.name == "cfg_distilled":
         return DISTILLED
-    if part.name.startswith("icd_"):
-        return f"icd/{Path(part.path).name}"
+    if part.name.startswith("icd_") and not part.path.startswith("icd/"):  # as on the hub
+        return f"icd/{part.path}"
     if part.name == "lcm" and not part.files:
         return ADAPTER_FILE
     return part.path
 
 
+def _put(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.suffix == _WEIGHTS:
+        _link(source, target)
+    else:
+        target.unlink(missing_ok=True)
+        shutil.copyfile(source, target)
+
+
 def _link(source: Path, target: Path) -> None:
     if target.exists() and target.samefile(source):
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         os.link(source.resolve(), target)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,19 +14,20 @@ from torch import Tensor
 
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.diffusion.networks import Networks
-from icd_bench.errors import MissingWeights, UsageError
+from icd_bench.errors import UsageError
 from icd_bench.models import ModelSpec, find_model
+from icd_bench.run.planning.sources import InstalledModels
 from icd_bench.training.batch import WHOLE, Examples, Share
 from icd_bench.training.data.rows import Columns
 from icd_bench.training.data.source import open_source
 from icd_bench.training.data.stream import Stream, left_out
-from icd_bench.training.loop import Task, Trainer
+from icd_bench.training.loop import CHECKPOINT, Task, Trainer
 from icd_bench.training.losses import Levels
 from icd_bench.training.prediction import Predict
 from icd_bench.training.processes import Processes
 
 from .board import board
-from .model_folder import write_card
+from .model_folder import link_model, write_card
 from .settings import FAMILIES, SETTINGS, RunSettings, check_unchanged
 from .watching import Watched
 
@@ -34,19 +35,25 @@ _ENCODED_AT_ONCE = 16
 
 
 class Session:
-    """One run of one process.
+    """One run of one process. It writes nothing before :meth:`train`.
 
     Args:
         settings: of the run.
+        particular: settings of the task, for the record.
 
     Raises:
-        UsageError: the settings do not fit one another, the model or the processes.
+        UsageError: the settings do not fit one another, the model, the processes, or those that
+            the run was begun with.
         MissingWeights: a part of the pipeline is not on this machine.
     """
 
-    def __init__(self, settings: RunSettings) -> None:
+    def __init__(self, settings: RunSettings, particular: Mapping[str, Any] | None = None) -> None:
         self.settings = settings
+        self.folder = settings.out / "model"
+        """Of the model that the run makes."""
         self.spec = trainable_model(settings.model)
+        InstalledModels().require(self.spec, ())
+        self._check_apart()
         paper = FAMILIES[self.spec.family]
         self.scales = settings.scales or paper.scales
         self.batch_size = settings.batch_size or paper.batch_size
@@ -58,6 +65,17 @@ class Session:
                 f"a batch of {self.batch_size} cannot be shared by {self.share.of} processes; "
                 "give --batch-size a multiple"
             )
+        self.record = {
+            **settings.fixed(),
+            "batch_size": self.batch_size,
+            "scales": self.scales,
+            "precision": self.processes.precision_name,
+            **(particular or {}),
+        }
+        self.resumes = (settings.out / CHECKPOINT).exists() and not settings.fresh
+        if self.resumes:
+            check_unchanged(settings.out / SETTINGS, self.record)
+
         precision, device = self.processes.precision, self.processes.device
         # The autoencoder in float32: half precision would show in every latent.
         self.backbone = Backbone.load(self.spec, str(device))
@@ -66,6 +84,13 @@ class Session:
         self.levels = Levels(self.backbone.schedule.alphas_cumprod.float().to(device))
         self.predict = Predict(precision, self.spec.resolution)
         self.stream = self._stream(settings.data.location, self.share)
+
+    def _check_apart(self) -> None:
+        if self.spec.root and self.spec.root.resolve() == self.folder.resolve():
+            raise UsageError(
+                f"{self.folder}: is the model to train on, and would be overwritten by the one "
+                "that is made; give another --out"
+            )
 
     def _stream(self, location: str, share: Share) -> Stream:
         data = self.settings.data
@@ -115,47 +140,45 @@ class Session:
         location = self.settings.watched_data or self.settings.data.location
         return Watched(*self._encoded(self._stream(location, WHOLE), self.settings.watched))
 
-    def train(self, task: Task, more_settings: Mapping[str, Any], folder: Path) -> None:
+    def train(self, task: Task, without: Collection[str]) -> None:
         """Train to the end, from the checkpoint where there is one.
 
         Args:
-            task: what is trained.
-            more_settings: of the task, for the record.
-            folder: of the model that the task writes.
+            task: what is trained; its validation writes it into the model's folder.
+            without: needs whose parts are not taken over from the model that is trained on.
 
         Raises:
-            UsageError: the run was begun with other settings.
+            UsageError: the checkpoint is damaged, or of another number of processes.
+            Diverged: the training has run away.
         """
         out, main = self.settings.out, self.processes.main
         trainer = Trainer(
             task, self.settings.plan(self.batch_size), out, self.processes, self.stream,
             board(out / "tensorboard") if main else None,
         )  # fmt: skip
-        record = {
-            **self.settings.fixed(),
-            "batch_size": self.batch_size,
-            "scales": self.scales,
-            "precision": self.processes.precision_name,
-            **more_settings,
-        }
-        resumes = trainer.checkpoint.exists() and not self.settings.fresh
-        if resumes:
-            check_unchanged(out / SETTINGS, record)
-        self.processes.wait()
-        if resumes:
+        self.processes.wait()  # until every process has looked for the checkpoint
+        if self.resumes:
             trainer.resume()
         elif main:
-            trainer.start_over()
-            out.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(record, indent=2) + "\n"
-            (out / SETTINGS).write_text(text, encoding="utf-8")
-        figures = trainer.train()
-        if main and figures:
-            write_card(folder, record, figures)
+            self._begin(trainer)
         if main:
+            link_model(self.spec, self.folder, without)
+        figures = trainer.train()
+        if main:
+            write_card(self.folder, self.record, figures)
             self._report(trainer.positions)
-            print(f"model: {folder}")
+            print(f"model: {self.folder}")
         self.processes.close()
+
+    def _begin(self, trainer: Trainer) -> None:
+        """Keep the record; forget an earlier run, parts of whose model may not fit the new one."""
+        file = self.settings.out / SETTINGS
+        earlier = file.exists() or trainer.checkpoint.exists()
+        trainer.start_over()
+        if earlier:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(self.record, indent=2) + "\n", encoding="utf-8")
 
     def _report(self, positions: list[dict[str, Any]]) -> None:
         used = sum(position["used"] for position in positions)
@@ -171,18 +194,11 @@ def trainable_model(name: str) -> ModelSpec:
 
     Raises:
         UsageError: it is of another family.
-        MissingWeights: a part of the pipeline is not on this machine.
     """
     spec = find_model(name)
     if spec.family not in FAMILIES:
         raise UsageError(
             f'model "{spec.name}" is of the family "{spec.family}"; '
             f"only {' and '.join(FAMILIES)} can be trained"
-        )
-    if missing := spec.missing(()):
-        commands = "; ".join(dict.fromkeys(part.command for part in missing))
-        raise MissingWeights(
-            f'model "{spec.name}" lacks {", ".join(part.part for part in missing)}; '
-            f"get it with: {commands}"
         )
     return spec

@@ -62,7 +62,7 @@ class RunSettings:
         precision: "no", "bf16" or "fp16"; empty takes what ``accelerate launch`` was told.
         watched: number of pictures that progress is shown on.
         watched_data: location of these; empty takes the first of the training data.
-        fresh: forget what an earlier run left in ``out``.
+        fresh: forget what an earlier run left in ``out``, its model included.
     """
 
     model: str
@@ -86,6 +86,19 @@ class RunSettings:
     watched: int = 8
     watched_data: str = ""
     fresh: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that train nothing.
+
+        Raises:
+            UsageError: there is one.
+        """
+        if not self.lr > 0:
+            raise UsageError(f"--lr {self.lr:g} trains nothing; give more than 0")
+        if not self.clip > 0:
+            raise UsageError(
+                f"--clip {self.clip:g} leaves no gradient; give more than 0, or inf not to clip"
+            )
 
     def plan(self, batch_size: int) -> Plan:
         """Return what the loop is told."""

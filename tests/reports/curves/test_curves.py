@@ -14,9 +14,11 @@ import pandas as pd
 import pytest
 from report_runs import trade_off_scores, write_scores
 
+from icd_bench.cli.app import main
 from icd_bench.errors import SignatureMismatch, UnknownName, UsageError
 from icd_bench.reports.curves import TradeOff, summary, trade_off, write
 from icd_bench.reports.curves.drawing import draw
+from icd_bench.reports.joined_runs import join_runs
 from icd_bench.stats.intervals import MeanInterval, mean_interval
 from icd_bench.stats.pareto import hypervolume
 
@@ -243,7 +245,102 @@ def test_a_floor_limits_the_choice(run: Path) -> None:
     assert {choice.setting["strength"] for choice in high.choices} == {0.2}
     none = trade_off([run], "psnr", "clip_text", floor=99, resamples=100)
     assert none.choices == ()
-    assert "no such setting: icd, npi" in none.choice_rule
+    for method in ("icd", "npi"):
+        told = f"no setting is chosen for {method}: none has psnr no worse than 99"
+        assert told in none.notes
+
+
+def test_where_one_score_is_the_same_everywhere_the_other_decides(run: Path) -> None:
+    cheap = trade_off([run], "nfe", "clip_text", resamples=100)
+    assert [choice.setting["strength"] for choice in cheap.choices] == [1.0, 1.0]
+    areas = {curve.method: curve.hypervolume.value for curve in cheap.curves}
+    assert areas["icd"] > areas["npi"] > 0
+    assert any("all settings have the same nfe: clip_text alone" in note for note in cheap.notes)
+    kept = trade_off([run], "psnr", "nfe", resamples=100)
+    assert [choice.setting["strength"] for choice in kept.choices] == [0.2, 0.2]
+
+
+def test_of_settings_with_equal_y_the_one_with_the_best_x_is_chosen(run: Path) -> None:
+    equal = trade_off([run], "clip_text", "nfe", floor=0, resamples=100)
+    assert [choice.setting["strength"] for choice in equal.choices] == [1.0, 1.0]
+
+
+def test_no_setting_is_chosen_where_none_beats_the_reference(run: Path) -> None:
+    far = trade_off([run], "psnr", "clip_text", reference=(99, 0.1), resamples=100)
+    assert far.choices == ()
+    for method in ("icd", "npi"):
+        told = f"{method}: none is better than (99, 0.1) in both psnr and clip_text"
+        assert f"no setting is chosen for {told}" in summary(far)
+
+
+def test_too_few_samples_for_two_halves_are_told(tmp_path: Path) -> None:
+    few = write_scores(tmp_path / "few", trade_off_scores(3, OFFSETS, STRENGTHS), samples=3)
+    tiny = trade_off([few], "psnr", "clip_text", resamples=100)
+    assert (tiny.choices, tiny.choice_rule) == ((), "")
+    assert "no setting is chosen: there are too few samples for two halves" in tiny.notes
+
+
+@pytest.mark.parametrize("shared", [1, SAMPLES])
+def test_no_setting_is_chosen_on_samples_that_judge_it(
+    run: Path, tmp_path: Path, shared: int
+) -> None:
+    dev = write_scores(tmp_path / "dev", SCORES, samples=SAMPLES, split="dev")
+    joined = join_runs([dev, run])
+    again = joined.cells["sample_index"] < shared
+    joined.cells.loc[again, "sample_digest"] = joined.cells.loc[again, "sample_id"]
+    leaky = trade_off(joined, "psnr", "clip_text", resamples=100)
+    assert (leaky.choices, leaky.choice_rule) == ((), "")
+    told = f"{shared} of {SAMPLES} samples to judge on are in the split to choose on too"
+    assert f"no setting is chosen: {told}" in summary(leaky)
+    assert leaky.claims[0].better(leaky.y, 0.95) == "icd"
+
+
+@pytest.mark.parametrize("column", ["model", "method_version", "model_digest"])
+def test_what_is_chosen_with_other_weights_is_not_judged(
+    run: Path, tmp_path: Path, column: str
+) -> None:
+    dev = write_scores(tmp_path / "dev", SCORES, samples=SAMPLES, split="dev")
+    joined = join_runs([dev, run])
+    joined.cells.loc[joined.cells["split"] == "dev", column] = "8"
+    other = trade_off(joined, "psnr", "clip_text", resamples=100)
+    assert other.choices == ()
+    name = {"model": "icd on 8", "method_version": "icd v8", "model_digest": "icd @8"}[column]
+    told = f"{name}: the splits share none of one version, model and weights"
+    assert f"no setting is chosen for {told}" in other.notes
+    assert len([note for note in other.notes if "is chosen" in note]) == 4
+
+
+def test_a_method_finds_its_dev_cells_among_those_of_other_models(
+    run: Path, tmp_path: Path
+) -> None:
+    misleading = {
+        key: {**scores, "clip_text": scores["clip_text"] - 0.9 * (key[1] != 1.0)}
+        for key, scores in SCORES.items()
+    }
+    dev = write_scores(tmp_path / "dev", SCORES, samples=SAMPLES, split="dev")
+    other = write_scores(tmp_path / "other", misleading, samples=SAMPLES, split="dev", seed=1)
+    joined = join_runs([other, dev, run])
+    joined.cells.loc[joined.cells["seed"] == 1, "model"] = "a"
+    found = trade_off(joined, "psnr", "clip_text", resamples=100)
+    chosen = {choice.method: choice.setting["strength"] for choice in found.choices}
+    assert chosen == {"icd on m": 0.6, "npi on m": 0.6}
+    assert [p.setting["strength"] for p in found.points if found.is_chosen(p)] == [0.6, 0.6]
+
+
+def test_splits_without_a_setting_in_common_are_told(run: Path, tmp_path: Path) -> None:
+    elsewhere = {(m, s if m == "npi" else s + 0.05): SCORES[m, s] for m, s in SCORES}
+    dev = write_scores(tmp_path / "dev", elsewhere, samples=SAMPLES, split="dev")
+    apart = trade_off([dev, run], "psnr", "clip_text", floor=1, resamples=100)
+    assert [choice.method for choice in apart.choices] == ["npi"]
+    assert any("no setting is chosen for icd: the splits share none" in n for n in apart.notes)
+
+
+def test_what_is_left_out_of_the_dev_split_is_told(run: Path, tmp_path: Path) -> None:
+    failed = {("icd", 0.6): SAMPLES}
+    dev = write_scores(tmp_path / "dev", SCORES, samples=SAMPLES, split="dev", failed=failed)
+    found = trade_off([dev, run], "psnr", "clip_text", resamples=100)
+    told = f"icd strength=0.6 is left out: it has both values for 0 of {SAMPLES} samples"
+    assert f"on the split to choose on, {told}" in found.notes
 
 
 def test_splits_that_say_nothing_are_refused(run: Path, tmp_path: Path) -> None:
@@ -298,6 +395,50 @@ def test_all_methods_get_the_same_samples(tmp_path: Path) -> None:
     assert_same(fair.points[0].x, mean_interval(SCORES["icd", 0.2]["psnr"][:-4]))
     assert any("npi strength=0.2 is left out: it has both" in note for note in fair.notes)
     assert any("4 of 40 samples are left out" in note for note in fair.notes)
+
+
+@pytest.mark.parametrize("kept", [STRENGTHS[1:], ()])
+def test_settings_and_methods_that_always_failed_are_told(
+    tmp_path: Path, kept: tuple[float, ...]
+) -> None:
+    failed = {("npi", s): SAMPLES for s in STRENGTHS if s not in kept}
+    path = write_scores(tmp_path / "run", SCORES, samples=SAMPLES, failed=failed)
+    rest = trade_off([path], "psnr", "clip_text", resamples=100)
+    assert [p.setting["strength"] for p in rest.points if p.method == "npi"] == list(kept)
+    assert (rest.samples, rest.left_out) == (SAMPLES, 0)
+    for _, strength in failed:
+        told = f"npi strength={strength:g} is left out: it has both values for 0 of 40 samples"
+        assert told in rest.notes
+
+
+def test_a_reference_line_that_always_failed_is_told(tmp_path: Path) -> None:
+    scores = {**SCORES, ("copy", None): SCORES["icd", 0.2]}
+    failed: Mapping[Any, int] = {("copy", None): SAMPLES}
+    path = write_scores(tmp_path / "run", scores, samples=SAMPLES, failed=failed)
+    rest = trade_off([path], "psnr", "clip_text", resamples=100)
+    assert not any(point.anchor for point in rest.points)
+    assert "copy is left out: it has both values for 0 of 40 samples" in rest.notes
+
+
+@pytest.mark.parametrize("others", [{}, {("copy", None): SCORES["icd", 0.2]}])
+@pytest.mark.parametrize("count", [4, 15])
+def test_samples_that_always_failed_are_told_and_speak_against_nobody(
+    tmp_path: Path, count: int, others: dict[Any, Any]
+) -> None:
+    scores = {**SCORES, **others}
+    failed = dict.fromkeys(SCORES, count)
+    path = write_scores(tmp_path / "run", scores, samples=SAMPLES, failed=failed)
+    rest = trade_off([path], "psnr", "clip_text", resamples=100)
+    assert (rest.samples, rest.left_out) == (SAMPLES - count, count)
+    assert len(rest.points) == len(scores)
+    assert any(f"{count} of 40 samples are left out" in note for note in rest.notes)
+
+
+def test_runs_in_which_everything_failed_are_refused(tmp_path: Path) -> None:
+    failed = dict.fromkeys(SCORES, SAMPLES)
+    path = write_scores(tmp_path / "run", SCORES, samples=SAMPLES, failed=failed)
+    with pytest.raises(UsageError, match="no setting has finite values"):
+        trade_off([path], "nfe", "seconds")
 
 
 def test_seeds_of_a_sample_are_averaged(run: Path, tmp_path: Path) -> None:
@@ -371,6 +512,34 @@ def test_the_summary_says_it_in_words(found: TradeOff) -> None:
     for word in ("Hypervolume over", "matched psnr", "icd - npi", "<0.0001", "chosen on one half"):
         assert word in text
     assert max(map(len, text.splitlines())) < 200
+
+
+def test_p_values_are_adjusted_over_the_claims_that_are_tested(run: Path) -> None:
+    def header(*at: float) -> str:
+        text = summary(trade_off([run], "psnr", "clip_text", at=at, resamples=300))
+        return next(line for line in text.splitlines() if "matched psnr" in line)
+
+    assert header(20, 25, 31).endswith("(p after Holm over 2 comparisons)")
+    assert header(25, 31).endswith("(p after Holm over 1 comparison)")
+    assert header(31).endswith("(none can be tested)")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--reference", "nan,1", "reference nan,1: give finite numbers"),
+        ("--reference", "1,inf", "reference 1,inf: give finite numbers"),
+        ("--reference", "", '--reference "": give two numbers'),
+        ("--at", "nan", "at nan: give finite numbers"),
+        ("--floor", "-inf", "floor -inf: give finite numbers"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(
+    run: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, told: str
+) -> None:
+    words = ["curve", str(run), "--x", "psnr", "--y", "clip_text", f"{option}={value}"]
+    assert main(words) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_curves_need_no_torch(run: Path) -> None:

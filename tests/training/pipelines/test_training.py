@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import shutil
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,8 @@ from torch import Tensor
 from icd_bench.diffusion.backbone import Backbone
 from icd_bench.diffusion.timestep_sets import timestep_set
 from icd_bench.errors import MissingWeights, UsageError
-from icd_bench.models import find_model
+from icd_bench.models import Part, find_model
+from icd_bench.models.folders import NETWORK
 from icd_bench.training.adapters import PREFIX
 from icd_bench.training.icd import FORWARD, LOSSES, REVERSE, IcdTask, Weights
 from icd_bench.training.loop import CHECKPOINT, LOG, Trainer
@@ -32,6 +34,7 @@ from icd_bench.training.pipelines import (
     train_icd,
 )
 from icd_bench.training.pipelines import icd as icd_run
+from icd_bench.training.pipelines.model_folder import link_model
 from icd_bench.training.pipelines.session import Session
 
 ICD = IcdSettings(rank=4)
@@ -46,6 +49,11 @@ def run(model: Path, data: Path, out: Path, **more: Any) -> RunSettings:
 
 def lines(out: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (out / LOG).read_text().splitlines()]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def a_task(settings: RunSettings, icd: IcdSettings = ICD) -> tuple[Session, IcdTask]:
@@ -131,8 +139,11 @@ def test_adapters_have_the_released_keys(trained: tuple[Path, str], sd: Path) ->
     card = (folder / "README.md").read_text()
     assert "| psnr_guided | " in card
     assert '"timesteps": "3"' in card
-    # What was linked is what was there, and stays as it was.
-    assert (folder / "unet" / "config.json").samefile(sd / "unet" / "config.json")
+    # Weights are what was there; a file that somebody might edit is a copy of it.
+    weights, config = (f"unet/{NETWORK}.safetensors", "unet/config.json")
+    assert (folder / weights).samefile(sd / weights)
+    assert not (folder / config).samefile(sd / config)
+    assert (folder / config).read_bytes() == (sd / config).read_bytes()
 
 
 def test_rows_that_cannot_be_used_are_reported(trained: tuple[Path, str]) -> None:
@@ -222,6 +233,105 @@ def test_a_run_goes_on_only_as_it_was_begun(sd: Path, data: Path, tmp_path: Path
     assert [line["step"] for line in lines(tmp_path) if "reverse" in line] == [1, 2]
     train_icd(replace(settings, lr=2e-3, fresh=True), ICD)
     assert {line["step"] for line in lines(tmp_path)} == {1}
+
+
+def test_a_refused_restart_leaves_the_model_as_it_is(
+    sd: Path, sdxl: Path, data: Path, tmp_path: Path
+) -> None:
+    distilled = tmp_path / "cfg"
+    train_cfg_distill(run(sdxl, data, distilled, steps=1))
+    before = content(distilled)
+    with pytest.raises(UsageError, match="begun with model"):
+        train_cfg_distill(run(sd, data, distilled, steps=1))
+    with pytest.raises(UsageError, match="begun with"):
+        train_icd(run(sd, data, distilled, steps=1), ICD)
+    with pytest.raises(UsageError, match="is the model to train on"):
+        train_icd(run(distilled / "model", data, distilled, steps=1, fresh=True), ICD)
+    assert content(distilled) == before
+
+
+@pytest.mark.parametrize("part", ["model", "model/icd", "model/unet/config.json"])
+def test_a_finished_run_restores_its_model(
+    part: str, trained: tuple[Path, str], sd: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(trained[0], out)
+    before = content(out / "model")
+    lost = out / part
+    shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    train_icd(run(sd, trained[0] / "rows.csv", out), replace(ICD, timesteps="3"))
+    assert content(out / "model") == before
+
+
+def test_a_fresh_run_forgets_the_model_of_the_last_and_spares_where_it_came_from(
+    sd: Path, sdxl: Path, data: Path, trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    source, out = trained[0] / "model", tmp_path / "out"
+    train_icd(run(source, data, out, steps=1), ICD)  # has set 3 as well
+    before = content(source)
+    train_cfg_distill(run(sdxl, data, out, steps=1, fresh=True))
+    assert content(source) == before
+    assert {m.part for m in find_model(str(out / "model")).missing()} == {
+        "icd_forward:4a", "icd_reverse:4a", "lcm",
+    }  # fmt: skip
+
+
+def test_adapters_of_an_ablation_keep_their_place(sd: Path, tmp_path: Path) -> None:
+    source, folder = tmp_path / "source", tmp_path / "model"
+    shutil.copytree(sd, source)
+    names = [
+        f"icd/{losses}{file}"
+        for file in ("forward-19-259-519-779.safetensors", "reverse-259-519-779-999.safetensors")
+        for losses in ("", "ablations/plain/")
+    ]
+    for name in names:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(name)
+    link_model(find_model(str(source)), folder)
+    assert [(folder / name).read_text() for name in names] == names
+
+
+def test_adapters_of_the_hub_lie_where_a_folder_has_them(sd: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(sd, source)
+    (source / "forward-1.safetensors").write_text("adapter")
+    spec = find_model(str(source))
+    part = Part("icd_forward:x", "forward-1.safetensors", need="icd:x")
+    link_model(replace(spec, parts=(*spec.parts, part)), tmp_path / "model")
+    assert (tmp_path / "model/icd/forward-1.safetensors").read_text() == "adapter"
+
+
+def test_all_that_is_missing_is_told_at_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    settings = replace(run(tmp_path, data, tmp_path / "out"), model="sd15")
+    with pytest.raises(MissingWeights, match=r"unet \(3.4 GB\), vae \(335 MB\)"):
+        train_cfg_distill(settings)
+    with pytest.raises(
+        MissingWeights,
+        match=r"unet \(3.4 GB\), .*cfg_distilled \(3.4 GB\).*dbaranchuk/.*train cfg-distill",
+    ):
+        train_icd(settings, ICD)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"clip": 0.0}, "--clip 0 leaves no gradient"),
+        ({"lr": 0.0}, "--lr 0 trains nothing"),
+        ({"lr": float("nan")}, "--lr nan"),
+    ],
+)
+def test_settings_that_train_nothing_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        run(Path(), Path(), Path(), **wrong)
+
+
+def test_losses_that_train_nothing_are_refused() -> None:
+    with pytest.raises(UsageError, match="every loss"):
+        IcdSettings(weights=Weights(0, 0, 0, 0))
 
 
 @pytest.mark.parametrize(
