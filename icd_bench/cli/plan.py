@@ -62,7 +62,16 @@ def plan(
 def _plain(found: Estimate) -> dict[str, object]:
     sums = {
         name: getattr(found, name)
-        for name in ("cells", "done", "seconds", "bytes", "peak_memory", "unmeasured")
+        for name in (
+            "cells",
+            "done",
+            "seconds",
+            "bytes",
+            "bytes_folder",
+            "peak_memory",
+            "unmeasured",
+            "without_inversions",
+        )
     }
     return asdict(found) | sums | {"folder": str(found.folder)}
 
@@ -84,9 +93,14 @@ def _table(found: Estimate) -> str:
         for one in found.methods
     ]
     without = f", without {', '.join(found.unmeasured)}" if found.unmeasured else ""
-    seconds, size = f"{duration(found.seconds)}{without}", f"{show_size(found.bytes)}{without}"
+    seconds = f"{duration(found.seconds)}{without}"
+    size = (
+        f"{show_size(found.bytes)}, of it {show_size(found.bytes_folder)} the run folder{without}"
+    )
     if len(found.unmeasured) == len(found.methods):
         seconds = size = UNKNOWN
+    elif found.without_inversions:
+        size = f"{size}, without inversions of {', '.join(found.without_inversions)}"
     memory = UNKNOWN if found.peak_memory is None else show_size(found.peak_memory)
     facts = [
         ("folder", str(found.folder)),

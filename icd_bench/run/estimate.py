@@ -29,6 +29,7 @@ from icd_bench.run.planning.plan import Group, Plan
 from icd_bench.run.planning.request import RunRequest
 from icd_bench.run.planning.sources import ModelSource
 from icd_bench.run.reading.prepare import Prepared, prepare
+from icd_bench.run.storage.records import RunRecords
 from icd_bench.run.storage.store import RunFolder
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ SECONDS_TO_MEASURE = 60.0
 """A method whose one edit takes longer is not measured."""
 SECONDS_FOR_A_BATCH = 20.0
 """A whole batch is measured only where it is expected to take less than this."""
+BYTES_OF_A_RECORD = 4000
+"""Events, scores and results of a cell, about, in run folders of some twenty metrics."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class MethodEstimate:
     seconds: float | None
     bytes_pictures: int | None
     bytes_inversions: int | None
+    """Of those that will be kept."""
     peak_memory: int | None
 
 
@@ -74,6 +78,10 @@ class Estimate:
     device: str
     dtype: str
     batch_size: int
+    cache_size: int
+    """Most bytes of inversions that are kept."""
+    new_pictures: int
+    """Sources and true edits that the run folder does not have yet."""
     methods: tuple[MethodEstimate, ...]
 
     @property
@@ -97,9 +105,31 @@ class Estimate:
         return sum(one.seconds or 0.0 for one in self.methods)
 
     @property
+    def without_inversions(self) -> tuple[str, ...]:
+        """Measured methods whose inversions' bytes are not known; they count as nothing."""
+        return tuple(
+            one.method
+            for one in self.methods
+            if one.bytes_inversions is None and one.seconds is not None
+        )
+
+    @property
+    def bytes_folder(self) -> int:
+        """Of the run folder: edits, the pictures beside them, and about what is said of them.
+
+        A source or a true edit is as large as the mean edit; masks are a few hundred bytes.
+        """
+        measured = [one for one in self.methods if one.bytes_pictures is not None]
+        edits = sum(one.bytes_pictures or 0 for one in measured)
+        cells = sum(one.cells - one.done for one in measured)
+        beside = self.new_pictures * edits / cells if cells else 0
+        return round(edits + beside + BYTES_OF_A_RECORD * cells)
+
+    @property
     def bytes(self) -> int:
-        """On the disk: edited pictures and inversions."""
-        return sum((one.bytes_pictures or 0) + (one.bytes_inversions or 0) for one in self.methods)
+        """On the disk: the run folder, and new inversions as far as the cache keeps them."""
+        inversions = sum(one.bytes_inversions or 0 for one in self.methods)
+        return self.bytes_folder + min(inversions, self.cache_size)
 
     @property
     def peak_memory(self) -> int | None:
@@ -119,9 +149,8 @@ def estimate(plan: Plan, request: RunRequest) -> Estimate:
     device = likely_device(request.device)
     dtype = choose_arithmetic(request, device)
     folder = RunFolder(request.out or request.root / plan.name())
-    done: set[str] = set()
-    if folder.manifest_path.is_file():
-        done = {i for i, cell in folder.records().cells.items() if cell.status == "ok"}
+    records = folder.records() if folder.manifest_path.is_file() else RunRecords()
+    done = _done(folder, records)
     known = Measurements().load()
     cache = InversionCache(inversions_home(), request.cache_size)
     kept: set[str] = set()
@@ -137,9 +166,28 @@ def estimate(plan: Plan, request: RunRequest) -> Estimate:
         device=device,
         dtype=dtype,
         batch_size=choose_batch_size(request, plan, device),
+        cache_size=request.cache_size,
+        new_pictures=_new_pictures(plan, records),
         methods=tuple(
             _sum(list(parts)) for _, parts in groupby(groups, key=lambda one: one.method)
         ),
+    )
+
+
+def _done(folder: RunFolder, records: RunRecords) -> set[str]:
+    """Return the cells whose picture is there; a run also looks whether it is whole."""
+    return {
+        cell.cell_id
+        for cell in records.cells.values()
+        if cell.status == "ok" and (folder.path / cell.image).is_file()
+    }
+
+
+def _new_pictures(plan: Plan, records: RunRecords) -> int:
+    return sum(
+        1 + (row.sample.read_target is not None)
+        for row in plan.rows
+        if (row.digest, plan.model.resolution) not in records.samples
     )
 
 
@@ -224,6 +272,7 @@ def _estimate_group(
     keys: list[str] = []
     edits: list[Measurement | None] = []
     costs = _costs(plan, group, known, device, dtype)
+    sizes = [cost.bytes_inversion for cost in costs if cost and cost.bytes_inversion is not None]
     for row in plan.rows:
         lacking = [
             cost
@@ -248,7 +297,7 @@ def _estimate_group(
         rows_edit=None if edits else 0,
         seconds=None if edits else 0.0,
         bytes_pictures=None if edits else 0,
-        bytes_inversions=_bytes_of(inversions, cached, cache),
+        bytes_inversions=_bytes_of(inversions, max(sizes, default=None), cached, cache),
         peak_memory=None,
     )
     measured = [cost for cost in edits if cost is not None]
@@ -285,11 +334,15 @@ def _costs(
     return [one or middle for one in found]
 
 
-def _bytes_of(inversions: int, cached: Sequence[str], cache: InversionCache) -> int | None:
-    """Return the bytes that new inversions will take, if one of their kind is cached."""
-    if not cached:
-        return None if inversions else 0
-    return inversions * cache.path(cached[0]).stat().st_size
+def _bytes_of(
+    inversions: int, measured: float | None, cached: Sequence[str], cache: InversionCache
+) -> int | None:
+    """Return the bytes that new inversions will take; None: none was measured or is cached."""
+    if not inversions or not cache.limit:
+        return 0
+    if measured is not None:
+        return round(inversions * measured)
+    return inversions * cache.path(cached[0]).stat().st_size if cached else None
 
 
 def _sum(parts: Sequence[MethodEstimate]) -> MethodEstimate:

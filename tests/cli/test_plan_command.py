@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,21 @@ def test_a_plan_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert (found["cells"], found["done"], found["unmeasured"]) == (6, 0, ["icd"])
     assert found["methods"][0]["settings"] == 2
     assert found["methods"][0]["rows_edit"] is None
+
+
+def test_a_measured_plan_says_what_takes_the_disk(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    asked = ("--method", "icd", "--bench", "scenes", "--limit", "2", "--no-anchors")
+    assert main(["plan", *asked]) == 0
+    (disk,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("disk"))
+    assert re.fullmatch(r"disk +[\d.]+ kB, of it [\d.]+ kB the run folder", disk)
+    assert main(["plan", *asked, "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert 0 < found["bytes_folder"] < found["bytes"]
+    assert found["without_inversions"] == []
 
 
 def test_fields_that_are_zipped_need_as_many_values(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from run_fakes import FakeModels, here
 
 from icd_bench.errors import UsageError
 from icd_bench.run import RunRequest, make_plan
+from icd_bench.run.caches import cache as cache_module
 from icd_bench.run.caches.cache import (
     InversionCache,
     cache_home,
@@ -83,6 +84,44 @@ def test_the_least_recently_used_go_when_it_is_full(cache: InversionCache) -> No
     assert [name for name in names if name not in small] == ["a1", "a2"]
     assert "new" in small
     assert small.info().bytes <= 0.9 * small.limit
+
+
+def test_processes_that_share_a_cache_share_its_limit(tmp_path: Path) -> None:
+    size = len(cache_module._pack("a", inversion()))
+    limit = 40 * size
+    caches = [InversionCache(tmp_path / "inversions", limit) for _ in range(4)]
+    most = 0
+    for turn in range(40):
+        for number, one in enumerate(caches):
+            one.save({f"a{number}-{turn}": inversion()})
+        most = max(most, caches[0].info().bytes)
+    assert most <= 1.2 * limit
+
+
+def test_what_cannot_be_removed_stops_nothing(cache: InversionCache) -> None:
+    names = [f"a{number}" for number in range(10)]
+    for age, name in enumerate(names, start=1):
+        cache.save({name: inversion()})
+        os.utime(cache.path(name), (age, age))
+    in_the_way = cache.path("a-folder")
+    in_the_way.mkdir(parents=True)
+    os.utime(in_the_way, (0, 0))
+    stuck = cache.path("a0")
+    remove = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path == stuck:
+            raise PermissionError(1, "not yours")
+        remove(path, missing_ok)
+
+    small = InversionCache(cache.folder, limit=cache.info().bytes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        small.save({"new": inversion()})
+        assert small.info().bytes <= 0.9 * small.limit
+        assert (small.problems, stuck.exists()) == ([], True)
+        cache.clear()
+    assert sorted(cache.folder.glob("*/*.*")) == [in_the_way, stuck]
 
 
 def test_a_cache_of_nothing_keeps_nothing(tmp_path: Path) -> None:

@@ -65,6 +65,41 @@ class FragileWorkers:
         self._engine.closed.append(len(self._workers))
 
 
+class LateEngine:
+    """Three workers that begin a task only when they are waited for, the last one first."""
+
+    sent: ClassVar[list[list[str]]] = []
+    """Methods of the tasks that were sent since the last answer."""
+
+    def run(self, job: Job) -> Iterator[tuple[FinishedCell, ...]]:
+        return Dispatcher(job, LateWorkers(self, job), 3).run()
+
+
+class LateWorkers:
+    def __init__(self, engine: LateEngine, job: Job) -> None:
+        self._engine, self._job = engine, job
+        self._workers: list[Worker] = []
+        self._late: list[tuple[int, Callable[[], News]]] = []
+
+    def start(self) -> int:
+        self._workers.append(Worker(Post.of(self._job, threads=1)))
+        number = len(self._workers) - 1
+        self._late.insert(0, (number, self._workers[number].begin))
+        return number
+
+    def send(self, worker: int, task: Task) -> None:
+        self._engine.sent[-1].append(task.method.rpartition(":")[2])
+        self._late.insert(0, (worker, lambda: self._workers[worker].compute(task)))
+
+    def wait(self) -> tuple[int, News]:
+        worker, begin = self._late.pop()
+        news = begin()
+        self._engine.sent.append([])
+        return worker, news
+
+    def close(self) -> None: ...
+
+
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the engine's class as runs load it."""
@@ -179,3 +214,35 @@ def test_damage_that_a_worker_finds_is_told(run: Run, tmp_path: Path, engine: An
     summary, _ = run(engine=ENGINE, out=tmp_path / "many")
     assert len(summary.problems) == 1
     assert summary.problems[0].startswith(f"{path}: damaged")
+
+
+def test_workers_make_a_shared_inversion_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = f"{__file__}:LateEngine"
+    monkeypatch.setattr(load_from_file(late), "sent", [[]])
+    methods, models = here("Wash", "Glaze", "Copy", "Tint"), FakeModels()
+    _, alone = run(methods=methods, batch_size=10, cache_size=0)
+    _, together = run(models, methods=methods, batch_size=10, engine=late, out=tmp_path / "many")
+    pd.testing.assert_frame_equal(outcome(alone), outcome(together))
+    assert [len(ids) for ids in models.backbone.inverted] == [10, 10]
+    order = [method for sent in load_from_file(late).sent for method in sent]
+    assert order == ["Wash", "Copy", "Tint", "Glaze"], "who need not wait goes first"
+
+
+def test_without_a_cache_nobody_waits(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = f"{__file__}:LateEngine"
+    monkeypatch.setattr(load_from_file(late), "sent", [[]])
+    run(methods=here("Wash", "Glaze", "Tint"), batch_size=10, engine=late, cache_size=0)
+    order = [method for sent in load_from_file(late).sent for method in sent]
+    assert order == ["Wash", "Glaze", "Tint"]
+
+
+def test_a_unit_waits_on_while_the_first_is_tried_again(
+    run: Run, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadly = staticmethod(lambda names, settings: "s5" in names)
+    monkeypatch.setattr(engine, "ends", deadly)
+    summary, results = run(methods=here("Wash", "Glaze"), sweeps=SWEEP, engine=ENGINE)
+    assert (summary.done, summary.failed) == (36, 4)
+    assert set(results.loc[results["status"] == "failed", "sample_id"]) == {"s5"}

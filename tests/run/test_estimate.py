@@ -15,7 +15,13 @@ from run_fakes import FakeModels, here
 from icd_bench.run import RunRequest, make_plan
 from icd_bench.run.caches.cache import inversions_home
 from icd_bench.run.caches.measurements import EditCost, Measurements, average
-from icd_bench.run.estimate import Estimate, MethodEstimate, estimate, measure
+from icd_bench.run.estimate import (
+    BYTES_OF_A_RECORD,
+    Estimate,
+    MethodEstimate,
+    estimate,
+    measure,
+)
 
 SWEEP = ("strength=0.2,0.8",)
 
@@ -71,6 +77,52 @@ def test_what_is_done_costs_nothing(told: Callable[..., Estimate], run: Run) -> 
     assert (done.done, done.rows_invert, done.rows_edit, done.seconds) == (10, 0, 0, 0.0)
 
 
+def test_a_cell_without_its_picture_is_not_done(
+    told: Callable[..., Estimate], run: Run, tmp_path: Path
+) -> None:
+    run(limit=3)
+    next((tmp_path / "run" / "images").rglob("*.png")).unlink()
+    assert told(limit=3).done == 2
+    summary, _ = run(limit=3)
+    assert (summary.done, summary.skipped) == (1, 2)
+
+
+def test_the_disk_is_told_before_it_is_taken(
+    told: Callable[..., Estimate], request_of: Callable[..., RunRequest], run: Run, tmp_path: Path
+) -> None:
+    request = request_of(sweeps=SWEEP)
+    measure(make_plan(request, FakeModels()), request, FakeModels(), lambda line: None)
+    found = told(sweeps=SWEEP)
+    run(sweeps=SWEEP)
+
+    def taken(folder: Path) -> int:
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+    assert only(found).bytes_inversions == pytest.approx(taken(inversions_home()), rel=0.2)
+    pictures = taken(tmp_path / "run" / "images") + taken(tmp_path / "run" / "samples")
+    assert found.bytes_folder - 20 * BYTES_OF_A_RECORD == pytest.approx(pictures, rel=0.2)
+    assert found.bytes == found.bytes_folder + (only(found).bytes_inversions or 0)
+    assert told(sweeps=SWEEP).bytes == 0
+    other = {"sweeps": SWEEP, "seed": 1, "out": tmp_path / "other"}
+    assert told(**other, cache_size=7).bytes == told(**other, cache_size=0).bytes + 7
+
+
+def test_inversions_whose_size_nobody_recorded_are_named(
+    told: Callable[..., Estimate], run: Run
+) -> None:
+    run(cache_size=0)
+    memory = Measurements()
+    before = json.loads(memory.path.read_text())
+    for one in before["measurements"].values():
+        del one["bytes_inversion"]
+    memory.path.write_text(json.dumps(before))
+    found = told(seed=1)
+    assert (only(found).bytes_inversions, found.without_inversions) == (None, ("tint",))
+    assert found.bytes == found.bytes_folder > 0
+    run(seed=2)
+    assert told(seed=1).without_inversions == ()
+
+
 def test_inversions_that_are_gone_are_counted_again(
     told: Callable[..., Estimate], run: Run
 ) -> None:
@@ -111,10 +163,11 @@ def test_a_damaged_memory_is_begun_anew(tmp_path: Path, content: str) -> None:
     memory = Measurements(tmp_path / "measurements.json")
     memory.path.write_text(content)
     assert memory.load() == {}
-    cost = EditCost("key", "tint", 5, 3, 2, 0.5, 0.25, 100)
+    cost = EditCost("key", "tint", 5, 3, 2, 0.5, 0.25, 100, 64)
     memory.add(average([cost, replace(cost, rows_edit=4)], peak_memory=7))
     (one,) = memory.load().values()
     assert (one.method, one.pictures, one.rows_edit, one.peak_memory) == ("tint", 2, 3.0, 7)
+    assert one.bytes_inversion == 64
     memory.add(average([cost], peak_memory=7))
     assert memory.load() == {"key": one}
     assert list(json.loads(memory.path.read_text())) == ["measurements"]

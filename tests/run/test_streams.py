@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 import torch
 from fake_runs import Run
-from run_fakes import FakeBackbone, FakeModels
+from run_fakes import FakeBackbone, FakeModels, here
 
+from icd_bench.run.engines.in_progress import InProgress
 from icd_bench.run.engines.streams import side_by_side
 
 
@@ -121,3 +122,67 @@ def test_a_resumed_run_is_divided_as_the_whole_one(run: Run) -> None:
     models.backbone.threads.clear()
     run(models, batch_size=2, sweeps=("strength=0.2,0.8,0.9",))
     assert models.backbone.threads == {"stream"}
+
+
+@dataclass
+class SlowToBegin(FakeBackbone):
+    """A backbone whose first call takes long, and fails where it is told to."""
+
+    fails: bool = False
+
+    def check(self, size: int) -> None:
+        if len(self.inverted) == 1 and not self.edited:
+            time.sleep(0.3)
+            if self.fails:
+                raise RuntimeError("the first call fails")
+
+
+SHARED = {"methods": here("Wash", "Glaze"), "sweeps": ("steps=4,6",)}
+"""Four units over the same samples, two and two of which share their inversions."""
+
+
+def test_streams_make_a_shared_inversion_once(run: Run, tmp_path: Path) -> None:
+    models = FakeModels(backbone=SlowToBegin())
+    _, beside = run(models, batch_size=10, out=tmp_path / "beside", **SHARED)
+    assert [len(ids) for ids in models.backbone.inverted] == [10, 10]
+    torch.set_num_threads(1)
+    _, alone = run(batch_size=10, out=tmp_path / "alone", **SHARED)
+    columns = [name for name in alone.columns if not name.startswith("seconds")]
+    pd.testing.assert_frame_equal(beside[columns], alone[columns])
+
+
+def test_who_waited_for_an_inversion_that_failed_makes_it(run: Run) -> None:
+    models = FakeModels(backbone=SlowToBegin(fails=True))
+    summary, results = run(models, limit=1, **SHARED)
+    assert (summary.done, summary.failed) == (3, 1)
+    assert list(results.loc[results["status"] == "failed", "error"]) == ["the first call fails"]
+    assert len(models.backbone.inverted) == 3
+
+
+def test_a_stream_that_waits_for_another_can_be_stopped() -> None:
+    in_progress, held = InProgress(), threading.Event()
+
+    def hold(item: int) -> int:
+        with in_progress.holding({"a", "b"}):
+            held.set()
+            while item:
+                time.sleep(0.001)
+        return item
+
+    def wait(item: int) -> int:
+        held.wait(10)
+        with in_progress.holding({"b", "c"}):
+            return item
+
+    def free(item: int) -> int:
+        held.wait(10)
+        with in_progress.holding({"c"}):
+            return item
+
+    found = side_by_side([1, 2, 3], [hold, wait, free])
+    assert next(found) == 3
+    start = time.monotonic()
+    found.close()
+    assert time.monotonic() - start < 10
+    with in_progress.holding({"a", "b", "c"}):
+        pass

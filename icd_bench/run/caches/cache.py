@@ -11,7 +11,8 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -38,6 +39,8 @@ DEFAULT_SIZE = 20 * 10**9
 about half of it."""
 KEPT = 0.9
 """Share of the limit that is left when the oldest files have been removed."""
+UNSEEN = 0.05
+"""Share of the limit that a process writes before it looks again at what others have written."""
 UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
 
@@ -139,6 +142,9 @@ class InversionCache:
         self.problems: list[str] = []
         """What a person must be told, one line each."""
         self._size: int | None = None
+        """Bytes of all files when they were last counted; None before."""
+        self._written = 0
+        """Bytes of this process since then."""
 
     def path(self, key: str) -> Path:
         """Return the file of an inversion."""
@@ -146,6 +152,10 @@ class InversionCache:
 
     def __contains__(self, key: str) -> bool:
         return self.limit > 0 and self.path(key).is_file()
+
+    def lacking(self, keys: Iterable[str]) -> set[str]:
+        """Return which inversions would be kept, once made, and are not there."""
+        return {key for key in keys if key not in self} if self.limit else set()
 
     def load(self, key: str, device: str) -> StoredInversion | None:
         """Return an inversion on a device, None where there is none; a damaged one is removed."""
@@ -159,7 +169,7 @@ class InversionCache:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             self.problems.append(f"{path}: damaged ({error}); the inversion is computed again")
-            path.unlink(missing_ok=True)
+            _remove(path)
             return None
         tensors = {name: tensor.to(device) for name, tensor in found.tensors.items()}
         return StoredInversion(tensors, found.nfe, found.seconds, found.warnings)
@@ -176,14 +186,12 @@ class InversionCache:
         if not files:
             return
         try:
-            if self._size is None:
-                self._size = self.info().bytes
             parts = {_write_part(path, data): path for path, data in files.items()}
             for part, path in parts.items():
                 os.replace(part, path)
-            self._size += sum(map(len, files.values()))
-            if self._size > self.limit:
-                self._size = self._remove_oldest()
+            self._written += sum(map(len, files.values()))
+            if self._must_count():
+                self._size, self._written = self._remove_oldest(), 0
         except OSError as error:
             self.problems.append(f"{self.folder}: inversions are not kept: {error.strerror}")
 
@@ -199,33 +207,47 @@ class InversionCache:
 
     def clear(self) -> int:
         """Remove everything and return the freed bytes."""
-        freed = 0
-        for _, size, path in self._entries():
-            path.unlink(missing_ok=True)
-            freed += size
-        return freed
+        return sum(size for _, size, path in self._entries() if _remove(path))
+
+    def _must_count(self) -> bool:
+        """Return whether the files may be too large, by what is known of other processes."""
+        if self._size is None or self._written > UNSEEN * self.limit:
+            return True
+        return self._size + self._written > self.limit
 
     def _remove_oldest(self) -> int:
-        """Remove the least recently used files and return the bytes that are left."""
+        """Remove the least recently used files above the limit; return the bytes that are left."""
         with open(self.folder / "lock", "a", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             entries = sorted(self._entries())
             size = sum(size for _, size, _ in entries)
+            if size <= self.limit:
+                return size
             for _, freed, path in entries:
                 if size <= self.limit * KEPT:
                     break
-                path.unlink(missing_ok=True)
-                size -= freed
+                if _remove(path):
+                    size -= freed
             return size
 
     def _entries(self) -> Iterator[tuple[float, int, Path]]:
         """Yield time of last use, bytes and path of each file, torn ones included."""
         for path in self.folder.glob("*/*.*"):
             try:
-                stat = path.stat()
-            except FileNotFoundError:  # another process was faster
+                found = path.lstat()
+            except OSError:  # another process was faster, or the folder may not be read
                 continue
-            yield stat.st_mtime, stat.st_size, path
+            if stat.S_ISREG(found.st_mode):
+                yield found.st_mtime, found.st_size, path
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file; return whether it is gone, for one that may not be removed stops nothing."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _write_part(path: Path, data: bytes) -> Path:

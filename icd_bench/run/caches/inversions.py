@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,12 +23,20 @@ class StoredInversion:
     seconds: float
     warnings: tuple[str, ...] = ()
 
+    @property
+    def bytes(self) -> int:
+        """Of its tensors."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
+
 
 class InversionStore(Protocol):
     """Keeps inversions from one use to the next, under keys of ``icd_bench.run.caches.cache``."""
 
     problems: list[str]
     """What a person must be told, one line each."""
+
+    def lacking(self, keys: Iterable[str]) -> set[str]:
+        """Return which inversions would be kept, once made, and are not there."""
 
     def load(self, key: str, device: str) -> StoredInversion | None:
         """Return a stored inversion, None where there is none or it is damaged."""
@@ -42,6 +50,10 @@ class NoInversions:
 
     def __init__(self) -> None:
         self.problems: list[str] = []
+
+    def lacking(self, keys: Iterable[str]) -> set[str]:
+        """Return nothing: none would be kept."""
+        return set()
 
     def load(self, key: str, device: str) -> StoredInversion | None:
         """Return None."""
@@ -60,6 +72,10 @@ class InversionsBehind(Behind[Mapping[str, StoredInversion]]):
         self.problems = store.problems
         """What a person must be told, one line each."""
         self._waiting: dict[str, StoredInversion] = {}
+
+    def lacking(self, keys: Iterable[str]) -> set[str]:
+        """Return which inversions would be kept, once made, and are not there."""
+        return self._store.lacking(key for key in keys if key not in self._waiting)
 
     def load(self, key: str, device: str) -> StoredInversion | None:
         """Return an inversion, None where there is none."""

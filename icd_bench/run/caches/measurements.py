@@ -46,6 +46,8 @@ class Measurement:
     bytes_picture: float
     peak_memory: int
     """Most bytes that the process or the accelerator had in use."""
+    bytes_inversion: float | None = None
+    """Of a sample's inversion; None in measurements of versions that did not record it."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class EditCost:
     seconds_invert: float
     seconds_edit: float
     bytes_picture: int
+    bytes_inversion: int
 
 
 def measurement_key(plan: Plan, method: Method, setting: Setting, device: str, dtype: str) -> str:
@@ -91,6 +94,7 @@ def cost_of(finished: FinishedCell, plan: Plan, device: str, dtype: str) -> Edit
         seconds_invert=finished.seconds_invert or 0.0,
         seconds_edit=finished.seconds_edit,
         bytes_picture=len(finished.png),
+        bytes_inversion=finished.bytes_inversion or 0,
     )
 
 
@@ -110,6 +114,7 @@ def average(costs: Iterable[EditCost], peak_memory: int) -> dict[str, Measuremen
             seconds_edit=fmean(cost.seconds_edit for cost in group),
             bytes_picture=fmean(cost.bytes_picture for cost in group),
             peak_memory=peak_memory,
+            bytes_inversion=fmean(cost.bytes_inversion for cost in group),
         )
         for key, group in groups.items()
     }

@@ -4,12 +4,15 @@ Each worker has one task at a time, and as many as there are workers lie prepare
 bounded. A worker that ends (killed, out of memory, crashed or hanging in native code) is replaced,
 and its task is tried again: whole, so that its bits stay those of any other run, then in parts,
 so that only a cell that ends its worker by itself is given up.
+
+Units of several methods may share inversions. While one of them is computed the others wait, and
+units after them go first, so that each inversion is made once.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -56,17 +59,30 @@ class Attempt:
 
     unit: Unit
     pictures: tuple[Prepared, ...]
+    inversions: frozenset[str]
+    """Keys of its rows' inversions."""
     ends: int = 0
 
-    def parts(self) -> list[Attempt]:
+    @classmethod
+    def of(cls, job: Job, unit: Unit, pictures: tuple[Prepared, ...]) -> Attempt:
+        """Return the first attempt at a unit."""
+        return cls(unit, pictures, keys_of(job, unit))
+
+    def parts(self, job: Job) -> list[Attempt]:
         """Return an attempt for each sample, or for each setting of one sample."""
         unit = self.unit
         if len(unit.rows) > 1:
             return [
-                Attempt(replace(unit, rows=(row,)), (prepared,))
+                Attempt.of(job, replace(unit, rows=(row,)), (prepared,))
                 for row, prepared in zip(unit.rows, self.pictures, strict=True)
             ]
-        return [Attempt(replace(unit, settings=(one,)), self.pictures) for one in unit.settings]
+        units = [replace(unit, settings=(one,)) for one in unit.settings]
+        return [Attempt.of(job, one, self.pictures) for one in units]
+
+
+def keys_of(job: Job, unit: Unit) -> frozenset[str]:
+    """Return the keys of the inversions of a unit's rows."""
+    return frozenset(job.inversion_key(unit.group, row) for row in unit.rows)
 
 
 class Dispatcher:
@@ -83,6 +99,10 @@ class Dispatcher:
         self._workers = workers
         self._count = count
         self._units = job.units()
+        self._passed: deque[tuple[Unit, frozenset[str]]] = deque()
+        """Units that wait for inversions, and the keys of theirs."""
+        self._made: set[str] = set()
+        """Inversions of units that were computed: whoever needs one finds it, or never will."""
         self._prepared: deque[Attempt] = deque()
         self._busy: dict[int, Attempt | None] = {}
         """Worker -> its task; None while it loads the model."""
@@ -110,7 +130,7 @@ class Dispatcher:
     def _prepare(self) -> Iterator[tuple[FinishedCell, ...]]:
         """Read pictures ahead; samples that cannot be read are finished cells already."""
         while len(self._prepared) < self._count:
-            unit = next(self._units, None)
+            unit = self._next_unit()
             if unit is None:
                 return
             found = self._job.read_pictures([row.sample for row in unit.rows])
@@ -122,16 +142,48 @@ class Dispatcher:
                     usable.append((row, pictures))
             if usable:
                 rows, pictures_of = zip(*usable, strict=True)
-                self._prepared.append(Attempt(replace(unit, rows=rows), pictures_of))
+                attempt = Attempt.of(self._job, replace(unit, rows=rows), pictures_of)
+                self._prepared.append(attempt)
+
+    def _next_unit(self) -> Unit | None:
+        """Return the next unit that waits for no inversion; None where there is none now."""
+        begun = [attempt for attempt in self._busy.values() if attempt]
+        taken = self._taken([*begun, *self._prepared])
+        for place, (unit, keys) in enumerate(self._passed):
+            if not self._waits(keys, taken):
+                del self._passed[place]
+                return unit
+        for unit in self._units:
+            keys = keys_of(self._job, unit)
+            if not self._waits(keys, taken):
+                return unit
+            self._passed.append((unit, keys))
+        return None
+
+    def _taken(self, attempts: Iterable[Attempt]) -> set[str]:
+        return {key for attempt in attempts for key in attempt.inversions}
+
+    def _waits(self, keys: Set[str], taken: Set[str]) -> bool:
+        """Return whether some inversions are about to be made by those who have taken them."""
+        return bool(self._job.inversions.lacking((keys & taken) - self._made))
 
     def _hand_out(self) -> None:
-        wanted = min(self._count, len(self._prepared) + sum(map(bool, self._busy.values())))
-        while len(self._busy) + len(self._idle) < wanted:
+        to_do = len(self._prepared) + len(self._passed) + sum(map(bool, self._busy.values()))
+        while len(self._busy) + len(self._idle) < min(self._count, to_do):
             self._busy[self._workers.start()] = None
-        while self._idle and self._prepared:
-            worker, attempt = self._idle.pop(), self._prepared.popleft()
+        while self._idle and (attempt := self._next_attempt()):
+            worker = self._idle.pop()
             self._busy[worker] = attempt
             self._workers.send(worker, Task.of(attempt.unit, attempt.pictures))
+
+    def _next_attempt(self) -> Attempt | None:
+        """Return the first prepared attempt that waits for no inversion; None: all do."""
+        taken = self._taken(attempt for attempt in self._busy.values() if attempt)
+        for place, attempt in enumerate(self._prepared):
+            if not self._waits(attempt.inversions, taken):
+                del self._prepared[place]
+                return attempt
+        return None
 
     def _take(self, worker: int, news: News) -> Iterator[tuple[FinishedCell, ...]]:
         attempt = self._busy.pop(worker, None)
@@ -144,6 +196,7 @@ class Dispatcher:
             case Answer():
                 assert attempt is not None, "an answer has its question"
                 self._idle.append(worker)
+                self._made |= attempt.inversions
                 self._job.inversions.problems.extend(news.problems)
                 yield self._finished(attempt.unit, news)
             case Ended():
@@ -167,7 +220,7 @@ class Dispatcher:
         if attempt.ends < TRIES:
             self._prepared.appendleft(attempt)
         elif len(unit.rows) * len(unit.settings) > 1:
-            self._prepared.extendleft(reversed(attempt.parts()))
+            self._prepared.extendleft(reversed(attempt.parts(self._job)))
         else:
             message = f"its worker ended {TRIES} times over it alone: {ended.reason}"
             yield self._failed(unit, Failure("edit", "WorkerEnded", message))

@@ -56,6 +56,8 @@ class FinishedCell:
     nfe_edit: int | None = None
     seconds_invert: float | None = None
     seconds_edit: float | None = None
+    bytes_inversion: int | None = None
+    """Of the tensors of the sample's inversion."""
     latent_nll: float | None = None
     """Of the sample's inversion; None where the method declares no ``noise_latents``."""
 

@@ -8,6 +8,7 @@ from itertools import chain
 
 from icd_bench.run.caches.inversions import InversionsBehind, InversionStore
 from icd_bench.run.engines.engine import FinishedCell, Job
+from icd_bench.run.engines.in_progress import InProgress
 from icd_bench.run.engines.read_units import ReadUnit, read_units
 from icd_bench.run.engines.streams import count_streams, side_by_side
 from icd_bench.run.engines.unit_work import UnitWork
@@ -37,7 +38,8 @@ def _workers(job: Job, streams: int, inversions: InversionStore) -> list[Worker]
     """Return what computes a unit, once for each stream."""
     backbone = job.load_backbone()
     backbones = [backbone, *(backbone.twin() for _ in range(streams - 1))]
-    works = [UnitWork(job, one, inversions, share=1 / streams) for one in backbones]
+    in_progress = InProgress()
+    works = [UnitWork(job, one, inversions, in_progress, 1 / streams) for one in backbones]
     return [partial(_compute, work) for work in works]
 
 

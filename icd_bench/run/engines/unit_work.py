@@ -6,7 +6,7 @@ Every engine computes with this, in its own process or in others.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -26,6 +26,7 @@ from icd_bench.run.caches.inversions import (
 from icd_bench.run.engines.blocks import Block, Shrinking
 from icd_bench.run.engines.deadline import deadline
 from icd_bench.run.engines.engine import Failure, FinishedCell, Job, Unit
+from icd_bench.run.engines.in_progress import InProgress
 from icd_bench.run.engines.read_units import ReadRow, ReadUnit
 from icd_bench.run.planning.plan import Plan
 from icd_bench.run.planning.rows import Row
@@ -65,16 +66,23 @@ class UnitWork:
         backbone: inverts and edits.
         inversions: given the new ones, and asked once more for those that were missing when the
             unit was read: other methods' units may have made them since.
+        in_progress: inversions that work side by side with this is making; they are waited for.
         share: of this process that the work has to itself; seconds are counted by it, so that
             those of work side by side add up to what it took.
     """
 
     def __init__(
-        self, job: Job, backbone: Backbone, inversions: InversionStore, share: float = 1.0
+        self,
+        job: Job,
+        backbone: Backbone,
+        inversions: InversionStore,
+        in_progress: InProgress,
+        share: float = 1.0,
     ) -> None:
         self._job = job
         self._backbone = backbone
         self._inversions = inversions
+        self._in_progress = in_progress
         self._share = share
         model = job.plan.model
         self._place = Place(model.name, model.resolution, job.device, job.dtype)
@@ -95,8 +103,27 @@ class UnitWork:
         self, unit: Unit, rows: Sequence[ReadRow]
     ) -> tuple[list[ReadRow], list[tuple[Row, Failure]]]:
         """Return the rows with their inversions, stored or new, and those that got none."""
-        rows = [self._found(unit, row) for row in rows]
-        missing = tuple(row for row in rows if row.inversion is None)
+        keys = {
+            read.row.index: self._job.inversion_key(unit.group, read.row)
+            for read in rows
+            if read.inversion is None
+        }
+        with self._in_progress.holding(self._inversions.lacking(keys.values())):
+            rows = [self._found(read, keys) for read in rows]
+            made, failures = self._make(unit, [read for read in rows if read.inversion is None])
+            if made:
+                self._inversions.save({keys[index]: one for index, one in made.items()})
+        inverted = [
+            read if read.inversion else replace(read, inversion=made[read.row.index])
+            for read in rows
+            if read.inversion or read.row.index in made
+        ]
+        return inverted, failures
+
+    def _make(
+        self, unit: Unit, missing: Sequence[ReadRow]
+    ) -> tuple[dict[int, StoredInversion], list[tuple[Row, Failure]]]:
+        """Return the inversions of rows by their places in the benchmark, and what failed."""
         made: dict[int, StoredInversion] = {}
         failures: list[tuple[Row, Failure]] = []
 
@@ -108,35 +135,24 @@ class UnitWork:
             seconds = self._share * (clock(self._backbone) - start)
             return split_inversion(inversion, len(block.items), seconds)
 
-        if missing:
-            whole = Block(missing, unit.settings[:1])
-            for block, outcome in self._in_blocks("invert", unit, work, whole):
-                if isinstance(outcome, Exception):
-                    failures.append((block.items[0].row, Failure.of("invert", outcome)))
-                    continue
-                for read, inversion in zip(block.items, outcome, strict=True):
-                    if inversion_is_finite(inversion):
-                        made[read.row.index] = inversion
-                    else:
-                        failures.append((read.row, NOT_FINITE_LATENTS))
-            self._inversions.save(
-                {
-                    self._job.inversion_key(unit.group, read.row): made[read.row.index]
-                    for read in missing
-                    if read.row.index in made
-                }
-            )
-        inverted = [
-            read if read.inversion else replace(read, inversion=made[read.row.index])
-            for read in rows
-            if read.inversion or read.row.index in made
-        ]
-        return inverted, failures
+        if not missing:
+            return made, failures
+        whole = Block(tuple(missing), unit.settings[:1])
+        for block, outcome in self._in_blocks("invert", unit, work, whole):
+            if isinstance(outcome, Exception):
+                failures.append((block.items[0].row, Failure.of("invert", outcome)))
+                continue
+            for read, inversion in zip(block.items, outcome, strict=True):
+                if inversion_is_finite(inversion):
+                    made[read.row.index] = inversion
+                else:
+                    failures.append((read.row, NOT_FINITE_LATENTS))
+        return made, failures
 
-    def _found(self, unit: Unit, row: ReadRow) -> ReadRow:
+    def _found(self, row: ReadRow, keys: Mapping[int, str]) -> ReadRow:
         if row.inversion is not None:
             return row
-        key = self._job.inversion_key(unit.group, row.row)
+        key = keys[row.row.index]
         return replace(row, inversion=self._inversions.load(key, self._job.device))
 
     def _edit(self, unit: Unit, inverted: Sequence[ReadRow]) -> Iterator[FinishedCell]:
@@ -198,6 +214,7 @@ class UnitWork:
             seconds_invert=inversion.seconds if inversion else None,
             latent_nll=noise_nll(inversion, unit.method.info.noise_latents) if inversion else None,
             seconds_edit=self._share * edited.seconds / edited.finite.size,
+            bytes_inversion=inversion.bytes if inversion else None,
         )
 
     def _failed(
