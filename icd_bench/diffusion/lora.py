@@ -57,8 +57,8 @@ def fuse_lora(unet: nn.Module, file: Path) -> list[str]:
         Names of the changed modules.
 
     Raises:
-        UnusableWeights: the file cannot be read or has no adapters, a key has another form, a value is
-            not finite, or a module is missing or has another shape: the adapters belong to
+        UnusableWeights: the file cannot be read or has no adapters, a key has another form, a value
+            is not finite, or a module is missing or has another shape: the adapters belong to
             another network.
     """
     alpha, tensors = _read(file)
