@@ -220,16 +220,23 @@ def _notes(rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[str]:
         if len({row.samples for row in alike}) > 1:
             where = f"{block[0]}: " if len({row.block for row in rows}) > 1 else ""
             yield f"{where}the rows cover different samples; compare them with care"
-    for column in columns:
-        values = [row.values[column.key] for row in rows]
-        infinite = sum(value.infinite for value in values if value.n)
-        # A row without any value was not scored, or its metric has none for any of its edits.
-        missing = sum(v.excluded - v.infinite for v in values if v.n or v.infinite)
-        for kind, count in (("infinite", infinite), ("missing", missing)):
-            if count:
-                yield f"{column.key}: {kind} values left out of the means: {count}"
+    yield from _left_out(rows, columns)
     if any(0 < row.values[column.key].n < row.n for row in rows for column in columns):
-        yield "(n=..): mean over fewer edits than the row has"
+        yield "(n=..): means over fewer edits than the rows have"
     warned = sum(row.warned for row in rows)
     if warned:
         yield f"{warned} edits carry a warning; see the column warnings of results.parquet"
+
+
+def _left_out(rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[str]:
+    """Yield how many values of each column are in no mean."""
+    infinite, missing = {}, {}
+    for column in columns:
+        values = [row.values[column.key] for row in rows]
+        infinite[column.key] = sum(value.infinite for value in values if value.n)
+        # A row without any value was not scored, or its metric has none for any of its edits.
+        missing[column.key] = sum(v.excluded - v.infinite for v in values if v.n or v.infinite)
+    for kind, counts in (("infinite", infinite), ("missing", missing)):
+        told = ", ".join(f"{key} {count}" for key, count in counts.items() if count)
+        if told:
+            yield f"{kind} values left out of the means: {told}"

@@ -93,7 +93,7 @@ def to_json(table: Table, width: int, colour: bool | None, marks: Marks) -> str:
 
 def to_markdown(table: Table, width: int, colour: bool | None, marks: Marks) -> str:
     """Return one Markdown table; the best values are bold, the second-best italic."""
-    header = [*_names(table), *_COST, *(column.heading for column in table.columns)]
+    header = [*_names(table), *_COST, *(_heading(table, column) for column in table.columns)]
     lines = [_pipes(header), _pipes(["---"] * len(_names(table)) + ["--:"] * _numbers(table))]
     for row in table.rows:
         cells = [*_name_cells(table, row), *_cost_cells(row)]
@@ -109,8 +109,8 @@ def to_latex(table: Table, width: int, colour: bool | None, marks: Marks) -> str
     columns = "l" * len(_names(table)) + "r" * _numbers(table)
     header = [_tex(name) for name in (*_names(table), *_COST)]
     header += [
-        _tex(f"{column.key} {column.scaled}".strip()) + _TEX_ARROWS[column.direction]
-        for column in table.columns
+        _tex(" ".join(filter(None, (c.key, c.scaled, _count(table, c))))) + _TEX_ARROWS[c.direction]
+        for c in table.columns
     ]
     lines = [PREAMBLE, f"\\begin{{tabular}}{{{columns}}}", "\\toprule", " & ".join(header) + r" \\"]
     for _, rows in groupby(table.rows, key=lambda row: (row.block, row.anchor)):
@@ -211,10 +211,22 @@ def _value_cells(table: Table, row: Row, marks: Marks) -> Iterator[tuple[Column,
     for column in table.columns:
         decimals = _decimals([other.values[column.key] for other in table.rows])
         value = row.values[column.key]
-        fewer = f" (n={value.n})" if 0 < value.n < row.n else ""
+        told = not 0 < value.n < row.n or _count(table, column)
+        fewer = "" if told else f" (n={value.n})"
         published = row.published.get(column.key)
         beside = f" [{published}]" if published else ""
         yield column, value_text(value, decimals, marks.intervals) + fewer + beside
+
+
+def _count(table: Table, column: Column) -> str:
+    """Return what a heading says where all means of a column are over fewer edits than n."""
+    counts = {row.values[column.key].n for row in table.rows} - {0}
+    fewer = any(0 < row.values[column.key].n < row.n for row in table.rows)
+    return f"(n={counts.pop()})" if fewer and len(counts) == 1 else ""
+
+
+def _heading(table: Table, column: Column) -> str:
+    return f"{column.heading} {_count(table, column)}".strip()
 
 
 def value_text(value: MeanInterval, decimals: int, interval: bool = True) -> str:
@@ -273,7 +285,7 @@ def _width(lines: Sequence[Sequence[str]]) -> int:
 
 def _column_cells(table: Table, column: Column, marks: Marks) -> list[list[str]]:
     texts = [dict(_by_key(table, row, marks))[column.key] for row in table.rows]
-    return [[text] for text in (*_heading_lines(column), *texts)]
+    return [[text] for text in (*_heading_lines(table, column), *texts)]
 
 
 def _by_key(table: Table, row: Row, marks: Marks) -> Iterator[tuple[str, str]]:
@@ -281,11 +293,11 @@ def _by_key(table: Table, row: Row, marks: Marks) -> Iterator[tuple[str, str]]:
         yield column.key, text
 
 
-def _heading_lines(column: Column) -> list[str]:
-    """Return a heading in two lines, so that its column can be narrow."""
+def _heading_lines(table: Table, column: Column) -> list[str]:
+    """Return a heading in a few lines, so that its column can be narrow."""
     *words, last = column.key.split("_")
     end = " ".join(filter(None, (last, column.scaled, ARROWS[column.direction])))
-    return [*([" ".join(words)] if words else []), end]
+    return [line for line in (" ".join(words), end, _count(table, column)) if line]
 
 
 def _rich_table(
@@ -303,7 +315,9 @@ def _rich_table(
     for name in _COST if with_cost else ():
         shown.add_column(Text(name), justify="right", no_wrap=True)
     for column in columns:
-        shown.add_column(Text("\n".join(_heading_lines(column))), justify="right", no_wrap=True)
+        shown.add_column(
+            Text("\n".join(_heading_lines(table, column))), justify="right", no_wrap=True
+        )
     previous: Row | None = None
     for row in table.rows:
         if previous and (previous.block, previous.anchor) != (row.block, row.anchor):

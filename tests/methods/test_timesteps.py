@@ -25,6 +25,7 @@ SD = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("scheduler", [DDIMScheduler, EulerAncestralDiscreteScheduler])
 def test_trailing_timesteps_are_those_of_diffusers_for_every_number(scheduler: Any) -> None:
     config = {**SD, "timestep_spacing": "trailing"}

@@ -160,6 +160,19 @@ def test_values_are_in_the_units_of_their_protocol(tmp_path: Path) -> None:
     assert native.columns[0].heading == "zeroed_mse ↑"
 
 
+def test_a_heading_tells_the_number_that_all_means_share(tmp_path: Path) -> None:
+    """Otherwise each cell tells its own."""
+    gap = {"psnr": [20.0, 21.0, math.nan]}
+    shared = build_table([write_run(tmp_path / "a", {("icd", 0.5): gap, ("npi", 0.5): gap})])
+    assert "| psnr ↑ (n=2) |" in render(shared, "md")
+    assert "psnr (n=2) $" in render(shared, "latex")
+    assert render(shared, "rich", width=120, colour=False).count("n=2") == 1
+    whole = {("icd", 0.5): gap, ("npi", 0.5): {"psnr": [20, 21, 22]}}
+    own = render(build_table([write_run(tmp_path / "b", whole)]), "md")
+    assert "| psnr ↑ |" in own
+    assert own.count("(n=2)") == 1
+
+
 def test_csv_has_every_number(table: Table) -> None:
     rows = list(csv.DictReader(io.StringIO(render(table, "csv"))))
     assert [row["method"] for row in rows] == ["icd", "icd", "npi", "copy"]
