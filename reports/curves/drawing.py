@@ -18,6 +18,7 @@ from .model import Point, TradeOff
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
 
 _ANGLES = np.arange(8) * np.pi / 4 + np.pi / 8
 _OFFSETS = np.concatenate(
@@ -28,6 +29,9 @@ _CLEAR = 8.0
 """Room that a label needs; without it, only the ends of a method's settings have one."""
 _WIDTH_TO_HEIGHT = 1.8
 """Of a label: what is beside it must be farther away than what is above."""
+
+_NAME_WIDTH, _NAME_HEIGHT = 50.0, 8.0
+"""Of a reference line's name, about; those that would overlap are one list of names."""
 
 _ROOM_AT_LIMITS = 0.03
 """Share of an axis that is shown beyond the largest or smallest possible value."""
@@ -210,6 +214,7 @@ def _draw_anchors(axes: Axes, trade_off: TradeOff) -> None:
     halo = [withStroke(linewidth=2, foreground="white")]
     bounds = axes.get_xbound(), axes.get_ybound()
     far = []
+    names: list[tuple[Any, Annotation]] = []
     for point in trade_off.points:
         if not point.anchor or not isfinite(point.y.mean):
             continue
@@ -218,14 +223,19 @@ def _draw_anchors(axes: Axes, trade_off: TradeOff) -> None:
             continue
         if isfinite(point.x.mean):
             axes.plot(point.x.mean, point.y.mean, marker="+", ms=8, mew=1.5, color=GREY, zorder=4)
-            place, coordinates = (point.x.mean, point.y.mean), "data"
+            place, system = (point.x.mean, point.y.mean), axes.transData
         else:
             axes.axhline(point.y.mean, color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=1)
-            place, coordinates = (0.995, point.y.mean), "right"
-        axes.annotate(
+            place, system = (0.995, point.y.mean), axes.get_yaxis_transform()
+        at = system.transform(place) * 72 / axes.figure.dpi
+        near = next((name for other, name in names if _would_collide(at - other)), None)
+        if near is not None:
+            near.set_text(f"{near.get_text()}, {plain(point.method)}")
+            continue
+        name = axes.annotate(
             plain(point.method),
             place,
-            xycoords="data" if coordinates == "data" else axes.get_yaxis_transform(),
+            xycoords=system,
             xytext=(-3, 3),
             textcoords="offset points",
             ha="right",
@@ -233,11 +243,17 @@ def _draw_anchors(axes: Axes, trade_off: TradeOff) -> None:
             color=GREY,
             path_effects=halo,
         )
+        names.append((at, name))
     if far:
         text = "outside: " + ", ".join(far).replace("inf", "∞")
         axes.text(
             0.99, 0.015, text, transform=axes.transAxes, ha="right", fontsize=7, color=GREY
         )  # fmt: skip
+
+
+def _would_collide(apart: Any) -> bool:
+    """Return whether the names of two reference lines so far apart, in points, overlap."""
+    return bool(abs(apart[0]) < _NAME_WIDTH and abs(apart[1]) < _NAME_HEIGHT)
 
 
 def _cut_at_limits(axes: Axes, trade_off: TradeOff) -> None:

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -62,6 +63,14 @@ def test_points_have_the_means_and_intervals_of_the_table(found: TradeOff) -> No
         assert points[key].correlation == pytest.approx(np.corrcoef(*scores.values())[0, 1])
     assert (points["icd", 0.2].nfe, points["icd", 0.2].seconds) == (12, 0.75)
     assert found.samples == SAMPLES
+
+
+def test_names_of_anchors_at_one_place_are_one_list(found: TradeOff) -> None:
+    (copy,) = (point for point in found.points if point.anchor)
+    twins = replace(found, points=(*found.points, replace(copy, method="twin")))
+    texts = [text.get_text() for text in draw(twins).axes[0].texts]
+    assert any("copy, twin" in text for text in texts)
+    assert "twin" not in texts
 
 
 def test_anchors_are_shown_and_not_compared(found: TradeOff) -> None:
