@@ -16,12 +16,18 @@ from icd_bench.api import (
     Inversion,
     MethodInfo,
     NoiseLatents,
-    Preset,
     edit_field,
     inversion_field,
 )
 from icd_bench.diffusion.ddim import DDIM_INVERSION, trace_by_ddim
-from icd_bench.diffusion.p2p_edit import PIE_BENCH, P2PEdit, P2PSetting, p2p_default, p2p_edit
+from icd_bench.diffusion.p2p_edit import (
+    NPI_EXAMPLE,
+    PIE_BENCH,
+    P2PEdit,
+    P2PSetting,
+    p2p_default,
+    p2p_edit,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,18 +55,7 @@ class NPI:
         noise_latents=NoiseLatents("trajectory", -1),
         defaults={"scenes": {"guidance_scale": 2.5}},
         presets={
-            "paper": Preset(
-                "example of NPI in ProxNPI's official code; its own authors released none",
-                {
-                    "steps": 50,
-                    "guidance_scale": 7.5,
-                    "cross_replace": 0.8,
-                    "self_replace": 0.6,
-                    "mapper": "refine",
-                    "amplify": 2.0,
-                    "amplify_words": "new",
-                },
-            ),
+            "paper": NPI_EXAMPLE,
             "pie-bench": PIE_BENCH,
         },
         sweep={"guidance_scale": (2.5, 5.0, 7.5), "cross_replace": (0.2, 0.4, 0.6, 0.8)},

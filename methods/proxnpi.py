@@ -24,6 +24,7 @@ from icd_bench.api import (
 )
 from icd_bench.diffusion.ddim import DDIM_INVERSION, trace_by_ddim
 from icd_bench.diffusion.p2p_edit import (
+    NPI_EXAMPLE,
     PIE_BENCH,
     P2PEdit,
     P2PSetting,
@@ -112,13 +113,7 @@ class ProxNPI:
             "paper": Preset(
                 "the paper's hard threshold in the example of its official code",
                 {
-                    "steps": 50,
-                    "guidance_scale": 7.5,
-                    "cross_replace": 0.8,
-                    "self_replace": 0.6,
-                    "mapper": "refine",
-                    "amplify": 2.0,
-                    "amplify_words": "new",
+                    **NPI_EXAMPLE.settings,
                     "proximal": "hard",
                     "quantile": 0.7,
                     "inversion_guidance": True,

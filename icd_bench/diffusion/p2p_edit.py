@@ -70,6 +70,20 @@ PIE_BENCH_MASACTRL: Final = Preset(
 )
 """How methods with MasaCtrl are compared there; by default it acts from layer 10 of 16 on."""
 
+NPI_EXAMPLE: Final = Preset(
+    "example of NPI in ProxNPI's official code; its own authors released none",
+    {
+        "steps": 50,
+        "guidance_scale": 7.5,
+        "cross_replace": 0.8,
+        "self_replace": 0.6,
+        "mapper": "refine",
+        "amplify": 2.0,
+        "amplify_words": "new",
+    },
+)
+"""What ProxNPI's example starts from, too."""
+
 NO_STEP: Final = "no step is run: the edit is the source picture"
 """Warning of a row whose setting is too weak to change anything."""
 

@@ -14,6 +14,7 @@ from gate_runs import write_run
 from PIL import Image
 
 from icd_bench import registry
+from icd_bench.api import Setting
 from icd_bench.cli.app import main
 from icd_bench.errors import CorruptRun, UsageError
 from icd_bench.gate import archive, inputs
@@ -116,20 +117,25 @@ def inputs_of(manifest: dict[str, Any], cells: Sequence[dict[str, Any]]) -> list
     return [f"{one.name}: {one.change or one.obstacle}" for one in found]
 
 
-def test_weights_are_hashed_again() -> None:
-    spec, icd = find_model("scenes"), registry.methods.load("icd")
-    setting = icd.Setting()
-    here = spec.digest(needs_of(icd.info, setting))
-    cell = {
+def cell_of(model: str, method: str, setting: Setting) -> dict[str, Any]:
+    """Return what is known of a cell, of no sample."""
+    return {
         "benchmark": "",
         "split": "",
         "sample_id": "",
         "sample_digest": "",
         "sample_index": 0,
-        "model": "scenes",
-        "method": "icd",
+        "model": model,
+        "method": method,
         "setting": setting.model_dump(mode="json"),
     }
+
+
+def test_weights_are_hashed_again() -> None:
+    spec, icd = find_model("scenes"), registry.methods.load("icd")
+    setting = icd.Setting()
+    here = spec.digest(needs_of(icd.info, setting))
+    cell = cell_of("scenes", "icd", setting)
 
     def said(**changes: Any) -> str:
         manifest: dict[str, Any] = {"metrics": {}, "commands": []}
@@ -155,17 +161,7 @@ def test_weights_of_a_pinned_model_are_those_of_its_commits(
 
     monkeypatch.setattr(inputs, "find_model", lambda name: Weights("main"))
     monkeypatch.setattr(inputs, "pinned", lambda spec, pins: Weights(pins))
-    sdedit = registry.methods.load("sdedit")
-    cell = {
-        "benchmark": "",
-        "split": "",
-        "sample_id": "",
-        "sample_digest": "",
-        "sample_index": 0,
-        "model": "sd14",
-        "method": "sdedit",
-        "setting": sdedit.Setting().model_dump(mode="json"),
-    }
+    cell = cell_of("sd14", "sdedit", registry.methods.load("sdedit").Setting())
     command = {"model": "sd14", "model_commits": {"CompVis/stable-diffusion-v1-4": "a"}}
     manifest = {"metrics": {}, "commands": [command]}
 
