@@ -25,7 +25,8 @@ from icd_bench.diffusion.attention.plan import PromptEdit
 from icd_bench.diffusion.attention.processors import controlled
 from icd_bench.diffusion.attention.prompt_to_prompt import PromptToPrompt
 from icd_bench.diffusion.attention.rows import Row, edit_rows, split_rows
-from icd_bench.diffusion.attention.unified import UnifiedAttention, UnifiedEdit, unified_rows
+from icd_bench.diffusion.attention.unified import UnifiedAttention, unified_rows
+from icd_bench.diffusion.attention.unified_plan import UnifiedEdit
 from icd_bench.diffusion.attention.windows import CrossWindow, Window
 
 __all__ = [

@@ -19,7 +19,7 @@ from icd_bench.diffusion.attention import (
     unified_rows,
 )
 from icd_bench.diffusion.attention.alignment import read_prompt
-from icd_bench.diffusion.attention.unified import similar_alignment
+from icd_bench.diffusion.attention.unified_plan import similar_alignment
 
 LAYER = Layer("mid", "mid", 0)
 SOURCE, TARGET = "a cat next to a mirror", "a dog next to a mirror"
